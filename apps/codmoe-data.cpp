@@ -1,0 +1,165 @@
+// codmoe-data: makes, checks and describes datasets.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/log.h"
+#include "codmoe/data/doctor.h"
+#include "codmoe/data/synth.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using namespace codmoe;
+
+/// One line on a terminal, rewritten as work goes on; nothing where standard error is a file.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string what) : what_(std::move(what)), shown_(isatty(STDERR_FILENO) == 1) {}
+  ~ProgressLine() {
+    if (shown_) fmt::print(stderr, "\r\033[K");
+  }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  void show(int64_t done, int64_t total) const {
+    if (shown_) fmt::print(stderr, "\r{}: {} of {} ({} %)", what_, done, total, 100 * done / total);
+  }
+
+ private:
+  std::string what_;
+  bool shown_;
+};
+
+/// Makes one command-line option of each field: `held_out` becomes --held-out.
+struct OptionMaker {
+  CLI::App& app;
+
+  template <class T>
+  void operator()(const std::string& key, T& field, const core::Range& range = {}) const {
+    std::string flag = "--" + key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    app.add_option(flag, field, range.text())->capture_default_str()->check([range](const std::string& text) {
+      double value = 0;
+      const bool good = CLI::detail::lexical_cast(text, value) && range.contains(value);
+      return good ? std::string() : fmt::format("must be {}; it is '{}'", range.text(), text);
+    });
+  }
+};
+
+void run_synth(const fs::path& output, const data::SynthOptions& options) {
+  try {
+    options.check();
+  } catch (const core::BadOption& bad) {
+    throw core::UsageError(fmt::format("synth: {} {}", bad.key(), bad.what()));
+  }
+  {
+    const ProgressLine line("drawing");
+    data::write_synth(output, options, [&](int64_t done) { line.show(done, options.count); });
+  }
+  fmt::print("{}: {} images of {}x{}, seed {}\n", output.string(), options.count, options.size, options.size,
+             options.seed);
+  if (options.held_out > 0) {
+    fmt::print("train.txt: {}, val.txt: {}\n", options.count - options.held_out, options.held_out);
+  }
+}
+
+data::Examination examine(const fs::path& dir) {
+  const ProgressLine line("reading");
+  return data::examine(dir, [&](int64_t done, int64_t total) { line.show(done, total); });
+}
+
+void run_check(const std::vector<fs::path>& dirs) {
+  std::vector<std::string> falsified;
+  for (const fs::path& dir : dirs) {
+    const data::Examination result = examine(dir);
+    for (const data::Finding& finding : result.findings) {
+      fmt::print("{:5}  {:14}  {}: {}\n", finding.falsifies ? "fault" : "note", core::name_of(finding.fault),
+                 finding.file.string(), finding.detail);
+    }
+    const auto faults = std::count_if(result.findings.begin(), result.findings.end(),
+                                      [](const data::Finding& finding) { return finding.falsifies; });
+    fmt::print("{}: {} pairs read, {} faults, {} notes\n", dir.string(), result.pairs.size(), faults,
+               std::ssize(result.findings) - faults);
+    if (result.falsifies_scores()) falsified.push_back(dir.string());
+  }
+  if (!falsified.empty()) {
+    throw core::Error(fmt::format("scores over {} would be wrong: see the faults above", fmt::join(falsified, ", ")));
+  }
+}
+
+template <class Value>
+void print_spread(const char* what, const data::Examination& result, const char* format, Value value) {
+  std::vector<double> values;
+  for (const data::PairFacts& pair : result.pairs) values.push_back(value(pair));
+  std::sort(values.begin(), values.end());
+  const auto print = [&](double number) { return fmt::format(fmt::runtime(format), number); };
+  fmt::print("{:10} {:>9} {:>9} {:>9}\n", what, print(values.front()), print(values[values.size() / 2]),
+             print(values.back()));
+}
+
+void run_info(const fs::path& dir) {
+  if (!fs::is_directory(dir)) throw core::UsageError(fmt::format("info: {} is no dataset folder", dir.string()));
+  const data::Examination result = examine(dir);
+  fmt::print("{}: {} pairs, {} findings (codmoe-data check lists them)\n", dir.string(), result.pairs.size(),
+             result.findings.size());
+  if (result.pairs.empty()) return;
+  fmt::print("{:10} {:>9} {:>9} {:>9}\n", "", "least", "median", "most");
+  print_spread("width", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.width); });
+  print_spread("height", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.height); });
+  print_spread("coverage", result, "{:.2f} %", [](const auto& pair) { return 100 * pair.coverage; });
+}
+
+struct Arguments {
+  fs::path output, info;
+  data::SynthOptions synth;
+  std::vector<fs::path> dirs;
+};
+
+void declare(CLI::App& app, Arguments& arguments) {
+  app.require_subcommand(1);
+  auto* synth = app.add_subcommand("synth", "Make a synthetic camouflage set: Imgs/ and GT/, reproducible by its seed");
+  synth->add_option("--output", arguments.output, "dataset folder to write")->required();
+  OptionMaker maker{*synth};
+  arguments.synth.fields(maker);
+  synth->footer("The last --held-out images are listed in val.txt, the others in train.txt. Coverage is the part of an\n"
+                "image that its objects take; --fineness is how much finer their texture is than the background's.");
+  synth->callback([&] { run_synth(arguments.output, arguments.synth); });
+  auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
+  check->add_option("DIR", arguments.dirs, "dataset folders")->required();
+  check->callback([&] { run_check(arguments.dirs); });
+  auto* info = app.add_subcommand("info", "Describe a dataset folder");
+  info->add_option("DIR", arguments.info, "dataset folder")->required();
+  info->callback([&] { run_info(arguments.info); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Makes, checks and describes datasets of camouflaged objects.", "codmoe-data");
+  Arguments arguments;
+  declare(app, arguments);
+  try {
+    codmoe::core::init_log("info");
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const codmoe::core::UsageError& error) {
+    spdlog::error(error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    spdlog::error(error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,61 @@
+#include "benchmarks/record.h"
+
+#include <fmt/format.h>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
+
+namespace codmoe::bench {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+void put(Json& json, const char* key, const T& value) {
+  json[key] = value;
+}
+template <class T>
+void put(Json& json, const char* key, const std::optional<T>& value) {
+  json[key] = value ? Json(*value) : Json();
+}
+
+template <class T>
+void take(const Json& json, const char* key, T& value) {
+  json.at(key).get_to(value);
+}
+template <class T>
+void take(const Json& json, const char* key, std::optional<T>& value) {
+  const auto& found = json.at(key);
+  value = found.is_null() ? std::nullopt : std::optional<T>(found.get<T>());
+}
+
+}  // namespace
+
+Json to_json(const std::vector<Record>& records) {
+  auto list = Json::array();
+  for (const auto& record : records) {
+    auto& item = list.emplace_back(Json::object());
+    Record::fields(record, [&](const char* key, const auto& value) { put(item, key, value); });
+  }
+  return list;
+}
+
+std::vector<Record> read_records(const std::filesystem::path& file) {
+  const auto text = core::read_file(file);
+  try {
+    std::vector<Record> records;
+    for (const auto& item : Json::parse(text)) {
+      Record::fields(records.emplace_back(), [&](const char* key, auto& value) { take(item, key, value); });
+    }
+    return records;
+  } catch (const Json::exception& error) {
+    throw core::Error(fmt::format("{}: is no result of codmoe-bench --json: {}", file.string(), error.what()));
+  }
+}
+
+void write_records(const std::filesystem::path& file, const std::vector<Record>& records) {
+  core::write_file_atomically(file, to_json(records).dump(2) + "\n");
+}
+
+}  // namespace codmoe::bench

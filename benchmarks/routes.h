@@ -1,0 +1,54 @@
+// Routes for benchmarks, and what they cost.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "codmoe/moe/sparse_codmoe.h"
+
+namespace codmoe::bench {
+
+/// Weights [E, C] of `count` gates from N(0, 3^2), float32 on the CPU. Default initialisation would send every random
+/// image to the same pair of experts, and a timing on such routes means nothing.
+std::vector<at::Tensor> draw_gates(int64_t count, int64_t experts, int64_t channels, uint64_t seed);
+
+/// The layer's router gets this gate, and bias 0.
+void use_gate(moe::SparseCODMoE& layer, const at::Tensor& gate_ec);
+
+/// Images that each expert receives, for one batch.
+std::vector<int64_t> route_counts(const moe::Routing& routing);
+
+enum class Pass {
+  forward,  ///< evaluation mode, without gradients
+  train     ///< training mode, forward and backward
+};
+constexpr auto enum_names(Pass) {
+  return core::names<Pass>({{"forward", Pass::forward}, {"train", Pass::train}});
+}
+
+/// What a batch needs at least, whatever the implementation.
+struct Work {
+  double flops = 0;  ///< of the experts' convolutions; a multiply-add is two
+  double bytes = 0;  ///< of device memory traffic
+};
+
+/// The layer's input: B images of [C, H, W], and the bytes of one value.
+struct LayerShape {
+  int64_t batch = 0, channels = 0, positions = 0, element_size = 4;
+};
+
+/// From the experts' own descriptions; none where an expert in use has no description. `forward` reads the weights of
+/// the experts in use and the input, and writes the output, once each. `train` adds the gradients of input and weights
+/// (as many products each as forward), reads weights, input and output again, and writes the two gradients.
+std::optional<Work> needed_work(const moe::ExpertPool& pool, const std::vector<int64_t>& counts, const LayerShape& shape,
+                                Pass pass);
+
+/// Means over several sets of routes.
+struct RouteStatistics {
+  std::vector<double> load;  ///< share of the assignments an expert; sums to 1
+  std::optional<Work> work;
+};
+RouteStatistics route_statistics(moe::SparseCODMoE& layer, const at::Tensor& x_bchw,
+                                 const std::vector<at::Tensor>& gates, Pass pass);
+
+}  // namespace codmoe::bench

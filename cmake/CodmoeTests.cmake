@@ -1,0 +1,63 @@
+# Tests: tests/NAME/*.cpp -> one GoogleTest binary codmoe-NAME-tests a folder (with the module of that name, or with
+# every module where the folder is not a module's), all tests/*/*_gpu_test.cpp -> codmoe-gpu-tests (ctest label gpu).
+# tests/support/*.cpp is linked into all. Tests run in the source folder; CODMOE_SOURCE_DIR is the path from there, so
+# that binaries and the compiler cache serve any clone.
+include(GoogleTest)
+include(CodmoeHeaderCheck)
+
+function(codmoe_tests)
+  get_property(modules GLOBAL PROPERTY codmoe_modules)
+  codmoe_targets(everything ${modules})
+  if(TARGET codmoe_apps_common)
+    list(APPEND everything codmoe_apps_common)
+  endif()
+  file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.cpp")
+  if(support)
+    add_library(codmoe_test_support OBJECT ${support})
+    codmoe_configure_test(codmoe_test_support)
+  endif()
+
+  file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
+  list(FILTER folders EXCLUDE REGEX "/support$")
+  foreach(folder IN LISTS folders)
+    get_filename_component(name "${folder}" NAME)
+    file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
+    set(gpu ${sources})
+    list(FILTER gpu INCLUDE REGEX "_gpu_test\\.cpp$")
+    list(APPEND gpu_sources ${gpu})
+    list(FILTER sources EXCLUDE REGEX "_gpu_test\\.cpp$")
+    if(name IN_LIST modules)
+      codmoe_test(${name} "${sources}" codmoe_${name})
+    elseif(name STREQUAL "architecture")  # reads sources alone
+      codmoe_test(${name} "${sources}")
+    else()
+      codmoe_test(${name} "${sources}" ${everything})
+    endif()
+  endforeach()
+  codmoe_test(gpu "${gpu_sources}" ${everything})
+  codmoe_header_checks()
+endfunction()
+
+# codmoe_test(LABEL "sources" library…): one GoogleTest binary, its tests under the ctest label.
+function(codmoe_test label sources)
+  if(NOT sources)
+    return()
+  endif()
+  set(target codmoe-${label}-tests)
+  add_executable(${target} ${sources})
+  codmoe_configure_test(${target})
+  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gtest_main)
+  if(TARGET codmoe_test_support)
+    target_link_libraries(${target} PRIVATE codmoe_test_support)
+  endif()
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${label}."
+                       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" PROPERTIES LABELS ${label})
+endfunction()
+
+function(codmoe_configure_test target)
+  file(RELATIVE_PATH binary_dir "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
+  codmoe_configure(${target} test)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(${target} PRIVATE CODMOE_SOURCE_DIR="." CODMOE_BINARY_DIR="${binary_dir}")
+  target_link_libraries(${target} PRIVATE codmoe_test_flags codmoe_core GTest::gtest)
+endfunction()

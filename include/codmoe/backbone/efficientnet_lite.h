@@ -1,0 +1,36 @@
+// EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite; Tan & Le 2019,
+// arXiv:1905.11946), as timm's tf_efficientnet_lite0 … lite4: no squeeze-and-excitation, ReLU6, stem and last stage of
+// fixed depth, TensorFlow's SAME padding and batch norm with eps 1e-3. Module names are timm's state-dict keys.
+#pragma once
+
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+
+#include "codmoe/backbone/backbone.h"
+#include "codmoe/nn/same_conv2d.h"
+
+namespace codmoe::backbone {
+
+struct EfficientNetLiteOptions {
+  double width = 1.0;  ///< channel multiplier
+  double depth = 1.0;  ///< multiplier of each stage's number of blocks
+};
+
+class EfficientNetLite : public Backbone {
+ public:
+  explicit EfficientNetLite(const EfficientNetLiteOptions& options);
+
+  /// Outputs of stages 1, 2, 4 and 6, as timm's features_only with out_indices (1, 2, 3, 4).
+  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  std::vector<int64_t> channels() const override { return channels_; }
+  Normalization normalization() const override;
+  std::vector<std::string> head_prefixes() const override;
+
+ private:
+  nn::SameConv2d conv_stem_{nullptr};
+  torch::nn::BatchNorm2d bn1_{nullptr};
+  std::vector<torch::nn::Sequential> stages_;
+  std::vector<int64_t> channels_;
+};
+
+}  // namespace codmoe::backbone

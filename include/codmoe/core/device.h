@@ -1,0 +1,20 @@
+// The device a program runs on.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace codmoe::core {
+
+/// "auto" (CUDA if there is a GPU, else the CPU), "cpu", "cuda" or "cuda:N".
+/// @throws UsageError for another word or a GPU that is not there.
+c10::Device parse_device(const std::string& text);
+
+/// "NVIDIA H100 80GB HBM3" or "CPU, 2 threads".
+std::string device_name(const c10::Device& device);
+
+/// Waits for everything queued on the device; nothing to do on the CPU.
+void synchronize(const c10::Device& device);
+
+}  // namespace codmoe::core

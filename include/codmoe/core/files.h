@@ -1,0 +1,19 @@
+// Whole files, written so that a reader never sees half of one.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace codmoe::core {
+
+/// Writes beside `path`, syncs to disk, then renames over it. @throws Error naming the path and the system's reason.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+/// @throws Error naming the path where it cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
+/// Syncs a folder's entries to disk, so that a rename in it survives a power cut.
+void sync_folder(const std::filesystem::path& folder);
+
+}  // namespace codmoe::core

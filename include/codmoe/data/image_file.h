@@ -1,0 +1,37 @@
+// Image files as tensors. All tensors here are contiguous uint8 on the CPU; every error names the file.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+
+namespace codmoe::data {
+
+/// How `resize` weighs pixels.
+enum class Interpolation {
+  nearest,
+  bilinear,  ///< two nearest pixels an axis; aliases when shrinking by more than about 1.5
+  area,      ///< mean over the covered pixels along an axis that shrinks, bilinear along one that grows
+};
+
+/// Whether the name ends like a format that codmoe reads (jpg, jpeg, png, bmp, webp, tif, tiff; any case).
+bool is_image_name(const std::filesystem::path& path);
+
+/// Decodes a photograph, turned upright by its EXIF orientation; grey, palette, 16-bit and alpha become 8-bit RGB.
+/// @return [H, W, 3], RGB.
+/// @throws core::Error where the file is missing, truncated or no image.
+at::Tensor read_image(const std::filesystem::path& path);
+
+/// Decodes a mask; RGB and palette files become their luma, values stay what they are (0 ... 255).
+/// @return [H, W].
+/// @throws core::Error as read_image.
+at::Tensor read_mask(const std::filesystem::path& path);
+
+/// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file.
+/// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.
+void write_png(const std::filesystem::path& path, const at::Tensor& image_u8);
+
+/// Resamples [H, W] or [H, W, 3] uint8 to height x width.
+at::Tensor resize(const at::Tensor& image_u8, int64_t height, int64_t width, Interpolation interpolation);
+
+}  // namespace codmoe::data

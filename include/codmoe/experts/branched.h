@@ -1,0 +1,37 @@
+// The form that four of the six experts share: convolution branches, concatenated and fused.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "codmoe/experts/expert.h"
+
+namespace codmoe::experts {
+
+/// Widths of the four branches of an expert of `dim` channels: r, r, r and dim - 3r, with r = dim / 4.
+std::array<int64_t, 4> branch_widths(int64_t dim);
+
+/// f(x) = cna1x1(concat(cna(source_0), ...)): parameters `branches.N.conv.weight`, `branches.N.norm.*`,
+/// `fusion.conv.weight`, `fusion.norm.*`.
+class BranchedExpert : public Expert {
+ public:
+  at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b = std::nullopt) final;
+  std::optional<ExpertDescription> describe() const final { return description_; }
+
+ protected:
+  struct Branch {
+    Source source = Source::input;
+    nn::ConvShape shape;
+  };
+  BranchedExpert(const ExpertOptions& options, const std::vector<Branch>& branches);
+
+  /// The maps that the branches read, one a branch.
+  virtual std::vector<at::Tensor> sources(const at::Tensor& x_bchw) const = 0;
+
+ private:
+  ExpertDescription description_;
+  std::vector<nn::ConvNormAct> branches_;
+  nn::ConvNormAct fusion_{nullptr};
+};
+
+}  // namespace codmoe::experts

@@ -1,0 +1,45 @@
+// What an expert computes, as data: the convolutions it is made of. Dispatch kernels, FLOP counts and benchmarks read
+// the same description that the module is built from.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "codmoe/nn/conv_norm_act.h"
+
+namespace codmoe::experts {
+
+/// What a convolution reads.
+enum class Source {
+  input,       ///< x
+  low,         ///< band_split(x).low
+  mid,         ///< band_split(x).mid
+  high,        ///< band_split(x).high
+  sobel,       ///< edge_maps(x).sobel
+  laplacian,   ///< edge_maps(x).laplacian
+  gradient,    ///< edge_maps(x).gradient
+  normalized,  ///< norm(x)
+  pooled,      ///< one position: the mean of x, or what follows from it
+  previous,    ///< the convolution listed before this one
+  branches     ///< the branches' results, concatenated
+};
+
+struct ConvDescription {
+  std::string name;  ///< parameter prefix within the expert, "branches.0.conv"
+  Source source = Source::input;
+  nn::ConvShape shape;
+  bool bias = false;
+  bool norm_act = true;  ///< followed by the expert's norm and GELU
+};
+
+struct ExpertDescription {
+  std::vector<ConvDescription> convs;
+
+  /// Multiply-adds counted as two, of one sample of `positions` = H*W; convolutions alone.
+  int64_t flops(int64_t positions) const;
+  /// Weights and biases of the convolutions.
+  int64_t parameters() const;
+};
+
+}  // namespace codmoe::experts

@@ -1,0 +1,23 @@
+// Experts by name.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "codmoe/experts/expert.h"
+
+namespace codmoe::experts {
+
+using ExpertFactory = std::function<ExpertPtr(const ExpertOptions&)>;
+
+/// Adds an expert under a new name, for pools of this program. @throws core::Error where the name is taken.
+void register_expert(const std::string& name, ExpertFactory factory);
+
+/// @throws core::UsageError listing the known names for another name, or for fewer than 4 channels.
+ExpertPtr make_expert(const std::string& name, const ExpertOptions& options);
+
+/// The six built-in experts in their order, then those of register_expert.
+std::vector<std::string> expert_names();
+
+}  // namespace codmoe::experts

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace codmoe::metrics {
+
+/// Exact Euclidean feature transform of a mask of 0 and 1, made row by row. Of several nearest foreground pixels the one
+/// in the leftmost column is taken, then the uppermost: the choice of scipy.ndimage.distance_transform_edt.
+/// Maurer, Qi, Raghavan, A linear time algorithm for computing exact Euclidean distance transforms, TPAMI 2003.
+class NearestForeground {
+ public:
+  /// @param mask [height, width] row-major with at least one 1; height and width at most 32767
+  NearestForeground(const uint8_t* mask, int64_t height, int64_t width);
+
+  /// Of each pixel of row `i`: the index (row * width + column) of the nearest foreground pixel, and the squared
+  /// distance to it. Both arrays take `width` numbers.
+  void row(int64_t i, int32_t* index, int32_t* squared_distance);
+
+ private:
+  /// The foreground pixel of one column nearest to the row at hand.
+  struct Site {
+    int32_t column;
+    int32_t row;
+    int32_t height;  ///< squared distance to it along the column
+  };
+
+  std::size_t build_envelope(int32_t i);
+
+  int32_t height_;
+  int32_t width_;
+  std::vector<int16_t> nearest_row_;  ///< of each pixel in its own column; -1 where the column has no foreground
+  std::vector<Site> envelope_;   ///< those nearest somewhere in the row, and
+  std::vector<int32_t> start_;  ///< the column from which each is
+};
+
+}  // namespace codmoe::metrics

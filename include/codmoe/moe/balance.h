@@ -1,0 +1,38 @@
+// Keeps the load spread over the experts.
+#pragma once
+
+#include "codmoe/core/options.h"
+#include "codmoe/moe/routing.h"
+
+namespace codmoe::moe {
+
+/// The coefficient grows from `min` to `max` between two epochs, so that experts may differ before they are balanced.
+struct BalanceOptions {
+  double min = 1e-5;      ///< coefficient up to epoch `start`
+  double max = 1e-4;      ///< coefficient from epoch `end` on
+  int64_t start = 30;     ///< 0-based epoch
+  int64_t end = 90;       ///< 0-based epoch
+  double entropy = 5e-5;  ///< coefficient of the routing entropy, which is encouraged
+  double z = 0.0;         ///< coefficient of the squared log-sum-exp of the logits (ST-MoE, Zoph et al. 2022)
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("min", min, core::at_least(0.0));
+    visit("max", max, core::at_least(0.0));
+    visit("start", start, core::at_least(0.0));
+    visit("end", end, core::at_least(0.0));
+    visit("entropy", entropy, core::at_least(0.0));
+    visit("z", z, core::at_least(0.0));
+  }
+  void check() const;
+};
+
+/// min + (max - min) * clamp((epoch - start) / (end - start), 0, 1). Source: the guide's warmup, clamped as it meant.
+double balance_coefficient(const BalanceOptions& options, int64_t epoch);
+
+/// coef(epoch) * E * sum_e f_e * P_e - entropy * H + z * mean(logsumexp(logits)^2): a scalar to add to the task's loss.
+/// f_e is expert e's share of the assignments (no gradient), P_e its mean probability, H the mean entropy of the
+/// probabilities in nats. Source of the first term: Switch Transformers (Fedus et al. 2021).
+at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch);
+
+}  // namespace codmoe::moe

@@ -1,0 +1,32 @@
+// Ways to run the chosen experts: the same mathematics, at different cost.
+#pragma once
+
+#include <vector>
+
+#include "codmoe/core/options.h"
+#include "codmoe/experts/expert.h"
+#include "codmoe/moe/routing.h"
+
+namespace codmoe::moe {
+
+enum class Dispatch {
+  automatic,   ///< the fastest that is valid
+  sequential,  ///< one sample and one expert at a time: the old way, kept as the baseline
+  batched,     ///< every expert once, on the samples that chose it; one read of the choices by the host
+  dense        ///< every expert on every sample, masked; no host synchronisation
+};
+constexpr auto enum_names(Dispatch) {
+  return core::names<Dispatch>({{"auto", Dispatch::automatic},
+                                {"sequential", Dispatch::sequential},
+                                {"batched", Dispatch::batched},
+                                {"dense", Dispatch::dense}});
+}
+
+using ExpertPool = std::vector<experts::ExpertPtr>;
+
+/// sum over k of weights[b, k] * expert[indices[b, k]](x[b]), for x [B, C, H, W]; the result has x's shape and dtype.
+/// In training an expert sees exactly the samples routed to it, as one batch, and norm statistics come from those alone;
+/// `sequential` differs there, since it shows an expert one sample at a time.
+at::Tensor dispatch(Dispatch strategy, const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
+
+}  // namespace codmoe::moe

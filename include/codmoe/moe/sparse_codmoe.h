@@ -1,0 +1,60 @@
+// The sparse mixture-of-experts layer.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "codmoe/moe/balance.h"
+#include "codmoe/moe/dispatch.h"
+#include "codmoe/moe/router.h"
+
+namespace codmoe::moe {
+
+struct MoeOptions {
+  std::vector<std::string> experts = {"texture", "frequency", "edge", "contrast", "attention", "hybrid"};
+  int64_t top_k = 2;  ///< experts an image
+  Dispatch dispatch = Dispatch::automatic;
+  nn::NormKind norm = nn::NormKind::batch;
+  RouterOptions router;
+  BalanceOptions balance;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("experts", experts);
+    visit("top_k", top_k, core::at_least(1));
+    visit("dispatch", dispatch);
+    visit("norm", norm);
+    visit("router", router);
+    visit("balance", balance);
+  }
+  void check() const;
+};
+
+struct MoeOutput {
+  at::Tensor y_bchw;
+  Routing routing;
+};
+
+/// Runs the k most probable of E experts on every image and mixes their results: [B, C, H, W] -> the same shape and
+/// dtype. Parameters `router.*` and `experts.N.*`. Source: the guide's SparseCODMoE and EfficientSparseCODMoE, which
+/// differ in their dispatch alone.
+class SparseCODMoEImpl : public torch::nn::Module {
+ public:
+  /// @throws core::UsageError for an unknown expert, k outside [1, E] or fewer than 4 channels.
+  SparseCODMoEImpl(int64_t dim, const MoeOptions& options);
+  MoeOutput forward(const at::Tensor& x_bchw);
+
+  /// Later forwards use this strategy; weights are the same for all.
+  void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
+  const MoeOptions& options() const { return options_; }
+  const ExpertPool& pool() const { return pool_; }
+  Router& router() { return router_; }
+
+ private:
+  MoeOptions options_;
+  Router router_;
+  ExpertPool pool_;
+};
+TORCH_MODULE(SparseCODMoE);
+
+}  // namespace codmoe::moe

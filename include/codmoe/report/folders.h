@@ -1,0 +1,39 @@
+// Scores of a folder of prediction maps.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "codmoe/data/dataset.h"
+#include "codmoe/report/evaluation.h"
+
+namespace codmoe::report {
+
+/// A mask and the prediction for it.
+struct PairedFiles {
+  data::Item item;
+  std::filesystem::path prediction;
+};
+
+/// The items whose masks are the image files of `gt_dir`, sorted by name; with photographs where `gt_dir` is the folder
+/// of masks of a dataset and has them beside it.
+/// @throws core::Error where there are none, or two of one name
+std::vector<data::Item> mask_items(const std::filesystem::path& gt_dir);
+
+/// Finds each item's prediction by its name without extension, in the order of the items.
+/// @throws core::Error naming every item without prediction, every prediction without item, and files of one name
+std::vector<PairedFiles> pair_files(const std::filesystem::path& pred_dir, const std::vector<data::Item>& items);
+
+/// Scores every pair, on several threads; the results stand in the order of the pairs however many there are.
+/// @throws core::Error naming the file that cannot be read
+Evaluation evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& run, const std::string& dataset,
+                          const EvaluationOptions& options = {});
+
+/// All predictions of one folder against all masks of another; the run takes the name of the first.
+/// @param dataset its name; empty: that of the masks' folder, or of the dataset around it
+/// @throws core::Error as mask_items, pair_files and evaluate_files
+Evaluation evaluate_folders(const std::filesystem::path& pred_dir, const std::filesystem::path& gt_dir,
+                            const EvaluationOptions& options = {}, const std::string& dataset = "");
+
+}  // namespace codmoe::report

@@ -1,0 +1,28 @@
+// Evaluations as text: terminal table, JSON, CSV. Columns are those of metrics::columns().
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "codmoe/core/options_json.h"
+#include "codmoe/report/evaluation.h"
+
+namespace codmoe::report {
+
+/// Headline scores, one line a run and dataset, then the conventions and the notes.
+std::string format_table(std::span<const Evaluation> runs);
+
+/// {"datasets": {NAME: {"n": …, "Smeasure": …, …}}, "conventions": …, "notes": {NAME: […]}}; of several runs
+/// {"runs": {RUN: {"datasets": …, "notes": …}}, "conventions": …}. An undefined score is null; notes only where any.
+core::Json to_json(std::span<const Evaluation> runs);
+
+/// One line an image: run, dataset, name, height, width, foreground pixels, and every score but the pooled ones.
+std::string to_csv(std::span<const Evaluation> runs);
+
+/// @throws core::Error where the file cannot be written
+void write_json(const std::filesystem::path& path, std::span<const Evaluation> runs);
+/// @throws core::Error where the file cannot be written
+void write_csv(const std::filesystem::path& path, std::span<const Evaluation> runs);
+
+}  // namespace codmoe::report

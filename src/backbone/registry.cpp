@@ -1,0 +1,71 @@
+#include "codmoe/backbone/registry.h"
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <utility>
+
+#include "codmoe/backbone/efficientnet_lite.h"
+#include "codmoe/backbone/tiny.h"
+#include "codmoe/backbone/weights.h"
+#include "codmoe/core/error.h"
+#include "codmoe/core/options.h"
+
+namespace codmoe::backbone {
+
+namespace {
+
+using Factory = std::function<std::shared_ptr<Backbone>()>;
+
+template <class Module, class Options>
+Factory make(const Options& options) {
+  return [options] { return std::make_shared<Module>(options); };
+}
+
+const std::vector<std::pair<std::string, Factory>>& registry() {
+  using Lite = EfficientNetLiteOptions;
+  static const std::vector<std::pair<std::string, Factory>> entries{
+      {"tf_efficientnet_lite0", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.0})},
+      {"tf_efficientnet_lite1", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.1})},
+      {"tf_efficientnet_lite2", make<EfficientNetLite>(Lite{.width = 1.1, .depth = 1.2})},
+      {"tf_efficientnet_lite3", make<EfficientNetLite>(Lite{.width = 1.2, .depth = 1.4})},
+      {"tf_efficientnet_lite4", make<EfficientNetLite>(Lite{.width = 1.4, .depth = 1.8})},
+      {"tiny", make<Tiny>(TinyOptions{})},
+  };
+  return entries;
+}
+
+const Factory* find(const std::string& name) {
+  for (const auto& [known, factory] : registry()) {
+    if (known == name) return &factory;
+  }
+  return nullptr;
+}
+
+std::string unknown(const std::string& name) {
+  std::string allowed;
+  for (const auto& known : backbone_names()) allowed += (allowed.empty() ? "" : ", ") + known;
+  return fmt::format("must be one of {}; it is '{}'", allowed, name);
+}
+
+}  // namespace
+
+void BackboneOptions::check() const {
+  if (find(name) == nullptr) throw core::BadOption("name", unknown(name));
+}
+
+std::vector<std::string> backbone_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : registry()) names.push_back(name);
+  return names;
+}
+
+std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
+  const auto* factory = find(options.name);
+  if (factory == nullptr) throw core::UsageError("the backbone " + unknown(options.name));
+  auto backbone = (*factory)();
+  if (!options.weights.empty()) load_weights(*backbone, options.weights);
+  return backbone;
+}
+
+}  // namespace codmoe::backbone

@@ -1,0 +1,78 @@
+#include "codmoe/core/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "codmoe/core/error.h"
+
+namespace codmoe::core {
+
+namespace {
+
+[[noreturn]] void fail(const char* action, const std::filesystem::path& path) {
+  throw Error(fmt::format("cannot {} {}: {}", action, path.string(), std::strerror(errno)));
+}
+
+/// Closes on every way out.
+class Descriptor {
+ public:
+  Descriptor(const std::filesystem::path& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+void write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const auto written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write", path);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+void sync_folder(const std::filesystem::path& folder) {
+  const Descriptor descriptor(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) fail("sync", folder);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  auto beside = path;
+  beside += fmt::format(".tmp-{}", ::getpid());
+  try {
+    const Descriptor descriptor(beside, O_WRONLY | O_CREAT | O_TRUNC);
+    if (descriptor.get() < 0) fail("write", path);
+    write_all(descriptor.get(), bytes, path);
+    if (::fsync(descriptor.get()) != 0) fail("write", path);
+    if (::rename(beside.c_str(), path.c_str()) != 0) fail("write", path);
+  } catch (...) {
+    ::unlink(beside.c_str());
+    throw;
+  }
+  sync_folder(path.parent_path());
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream || std::filesystem::is_directory(path)) fail("read", path);
+  std::ostringstream bytes;
+  bytes << stream.rdbuf();
+  if (stream.bad()) fail("read", path);
+  return std::move(bytes).str();
+}
+
+}  // namespace codmoe::core

@@ -1,0 +1,128 @@
+#include "codmoe/core/safetensors.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <string_view>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
+#include "safetensors_header.h"
+
+namespace codmoe::core {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors bytes are copied as they are");
+
+/// A file being read, whose size is known.
+class Source {
+ public:
+  explicit Source(const std::filesystem::path& path) : path_(path) {
+    std::error_code error;
+    // Anything else (a pipe, a device) could block for ever, or has no size to check the header against.
+    if (!std::filesystem::is_regular_file(path, error)) {
+      fail(std::filesystem::exists(path, error) ? "not a file" : "no such file");
+    }
+    left_ = std::filesystem::file_size(path, error);
+    stream_.open(path, std::ios::binary);
+    if (error || !stream_) fail("cannot be read");
+  }
+
+  uint64_t left() const { return left_; }
+
+  void read(void* target, uint64_t bytes) {
+    if (bytes > left_ || !stream_.read(static_cast<char*>(target), static_cast<std::streamsize>(bytes))) {
+      fail("the file ends too early");
+    }
+    left_ -= bytes;
+  }
+
+  int peek() { return stream_.peek(); }
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(fmt::format("{}: {}", path_.string(), what));
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::ifstream stream_;
+  uint64_t left_ = 0;
+};
+
+/// Both formats of torch.save: a zip file, and before version 1.6 a pickled magic number. (After eight such bytes a
+/// safetensors file would go on with '{'.)
+bool is_torch_save(std::string_view first_bytes) {
+  return first_bytes.starts_with("PK\x03\x04") || first_bytes.starts_with("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46");
+}
+
+std::string read_header_text(Source& source) {
+  constexpr auto wrong = "not a valid safetensors file: ";
+  uint64_t length = 0;
+  if (source.left() < sizeof(length)) source.fail(fmt::format("{}it has {} bytes", wrong, source.left()));
+  source.read(&length, sizeof(length));
+  if (is_torch_save({reinterpret_cast<const char*>(&length), sizeof(length)}) && source.peek() != '{') {
+    source.fail("written by torch.save, not safetensors; convert it with apps/convert/codmoe_convert.py INPUT OUTPUT");
+  }
+  if (length > source.left() || length > max_header_bytes) {
+    source.fail(fmt::format("{}its header claims {} bytes; {} follow", wrong, length, source.left()));
+  }
+  std::string text(length, '\0');
+  source.read(text.data(), length);
+  return text;
+}
+
+/// A bool with any bits but 0 or 1 is undefined behaviour wherever it is read.
+void check_bools(const Source& source, const TensorEntry& entry, const at::Tensor& tensor) {
+  const auto* bytes = static_cast<const uint8_t*>(tensor.const_data_ptr());
+  if (std::any_of(bytes, bytes + tensor.numel(), [](uint8_t byte) { return byte > 1; })) {
+    source.fail(fmt::format("tensor {}: BOOL holds bytes other than 0 and 1", printable(entry.name)));
+  }
+}
+
+TensorEntry describe(const std::filesystem::path& path, const std::string& name, const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.layout() != at::kStrided) {
+    throw Error(fmt::format("{}: tensor {}: only defined, dense tensors can be saved", path.string(), printable(name)));
+  }
+  return {.name = name, .dtype = tensor.scalar_type(), .shape = tensor.sizes().vec()};
+}
+
+}  // namespace
+
+SafetensorsFile load_safetensors(const std::filesystem::path& path) {
+  Source source(path);
+  const auto text = read_header_text(source);
+  auto header = parse_safetensors_header(path, text, source.left());
+  SafetensorsFile file{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (const auto& entry : header.entries) {
+    auto tensor = at::empty(entry.shape, at::TensorOptions().dtype(entry.dtype));
+    if (tensor.numel() > 0) source.read(tensor.mutable_data_ptr(), tensor.nbytes());
+    if (entry.dtype == at::kBool) check_bools(source, entry, tensor);
+    file.tensors.emplace(entry.name, std::move(tensor));
+  }
+  return file;
+}
+
+void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  SafetensorsHeader header{.entries = {}, .metadata = metadata};
+  for (const auto& [name, tensor] : tensors) header.entries.push_back(describe(path, name, tensor));
+  lay_out(header.entries);
+  const auto text = format_safetensors_header(path, header);
+  const uint64_t length = text.size();
+  const uint64_t data_bytes = header.entries.empty() ? 0 : header.entries.back().end;
+
+  std::string bytes;
+  bytes.reserve(sizeof(length) + length + data_bytes);
+  bytes.append(reinterpret_cast<const char*>(&length), sizeof(length)).append(text);
+  for (const auto& entry : header.entries) {
+    const auto tensor = tensors.at(entry.name).detach().cpu().contiguous();
+    bytes.append(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+  }
+  write_file_atomically(path, bytes);
+}
+
+}  // namespace codmoe::core

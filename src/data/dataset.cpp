@@ -1,0 +1,110 @@
+#include "codmoe/data/dataset.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
+#include "codmoe/data/image_file.h"
+
+namespace fs = std::filesystem;
+
+namespace codmoe::data {
+namespace {
+
+using FilesByName = std::map<std::string, fs::path>;
+
+fs::path find_folder(const fs::path& dir, const std::array<const char*, 3>& names) {
+  for (const char* name : names) {
+    if (fs::is_directory(dir / name)) return dir / name;
+  }
+  throw core::Error(fmt::format("{}: has no folder {}", dir.string(), fmt::join(names, ", ")));
+}
+
+FilesByName files_by_name(const fs::path& folder) {
+  FilesByName files;
+  for (const fs::path& path : list_images(folder)) {
+    const auto [at, is_new] = files.emplace(path.stem().string(), path);
+    if (!is_new) throw core::Error(fmt::format("{} and {}: one name twice", at->second.string(), path.string()));
+  }
+  return files;
+}
+
+void require_partners(const FilesByName& files, const FilesByName& partners, const fs::path& partner_folder) {
+  std::vector<std::string> alone;
+  for (const auto& [name, path] : files) {
+    if (!partners.contains(name)) alone.push_back(path.string());
+  }
+  if (alone.empty()) return;
+  throw core::Error(fmt::format("{}: has no partner in {}{}", alone.front(), partner_folder.string(),
+                                alone.size() > 1 ? fmt::format(" (and {} more)", alone.size() - 1) : ""));
+}
+
+/// Names of a list without extension; blank lines and the carriage returns of Windows do not count.
+std::vector<std::string> read_list(const fs::path& list) {
+  std::istringstream lines(core::read_file(list));
+  std::vector<std::string> names;
+  std::set<std::string> seen;
+  for (std::string line; std::getline(lines, line);) {
+    const auto last = line.find_last_not_of(" \t\r");
+    if (last == std::string::npos) continue;
+    line.resize(last + 1);
+    const std::string name = is_image_name(line) ? fs::path(line).stem().string() : line;
+    if (!seen.insert(name).second) throw core::Error(fmt::format("{}: has '{}' twice", list.string(), name));
+    names.push_back(name);
+  }
+  if (names.empty()) throw core::Error(fmt::format("{}: the list is empty", list.string()));
+  return names;
+}
+
+const fs::path& partner(const FilesByName& files, const std::string& name, const fs::path& folder,
+                        const fs::path& list) {
+  const auto found = files.find(name);
+  if (found != files.end()) return found->second;
+  throw core::Error(fmt::format("{}: no file for '{}' of {}", folder.string(), name, list.string()));
+}
+
+}  // namespace
+
+std::vector<fs::path> list_images(const fs::path& dir) {
+  std::error_code failure;
+  std::vector<fs::path> paths;
+  for (fs::directory_iterator entry(dir, failure), end; !failure && entry != end; entry.increment(failure)) {
+    const fs::path& path = entry->path();
+    if (is_image_name(path) && path.filename().string().front() != '.' && !entry->is_directory()) paths.push_back(path);
+  }
+  if (failure) throw core::Error(fmt::format("{}: cannot be listed: {}", dir.string(), failure.message()));
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+DatasetFolders find_folders(const fs::path& dir) {
+  if (dir.empty()) throw core::Error("no dataset folder is given");
+  if (!fs::is_directory(dir)) throw core::Error(fmt::format("{}: no such folder", dir.string()));
+  return {find_folder(dir, {"Imgs", "Image", "Images"}), find_folder(dir, {"GT", "Mask", "Masks"})};
+}
+
+Dataset::Dataset(const DatasetOptions& options) : dir_(options.dir) {
+  const DatasetFolders folders = find_folders(dir_);
+  const FilesByName images = files_by_name(folders.images);
+  const FilesByName masks = files_by_name(folders.masks);
+  if (!options.list.empty()) {
+    for (const std::string& name : read_list(options.list)) {
+      items_.push_back({name, partner(images, name, folders.images, options.list),
+                        partner(masks, name, folders.masks, options.list)});
+    }
+    return;
+  }
+  require_partners(images, masks, folders.masks);
+  require_partners(masks, images, folders.images);
+  for (const auto& [name, path] : images) items_.push_back({name, path, masks.at(name)});
+  if (items_.empty()) throw core::Error(fmt::format("{}: has no images", folders.images.string()));
+}
+
+}  // namespace codmoe::data

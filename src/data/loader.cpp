@@ -1,0 +1,203 @@
+#include "codmoe/data/loader.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <numeric>
+#include <opencv2/core.hpp>
+#include <thread>
+#include <utility>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/seed.h"
+#include "codmoe/data/image_file.h"
+#include "codmoe/data/random.h"
+#include "epoch.h"
+#include "mat.h"
+
+namespace codmoe::data {
+namespace {
+
+// Streams of the loader's seed.
+constexpr uint64_t kOrderStream = 1;
+constexpr uint64_t kAugmentStream = 2;
+
+/// One epoch: the order of its samples, and the window that moves over it.
+struct Pass {
+  int64_t epoch;
+  std::vector<int64_t> order;
+  std::unique_ptr<Epoch> window;
+};
+
+int64_t thread_count(int64_t wanted) {
+  if (wanted > 0) return wanted;
+  return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
+}
+
+/// Writes [S, S, 3] and [S, S] to one row. Not with tensor operations: each worker would start OpenMP threads of its own.
+void write_row(const Sample& sample, Batch& batch, int64_t row) {
+  const int64_t size = batch.images.size(2);
+  const auto side = static_cast<int>(size);
+  uint8_t* image = batch.images.data_ptr<uint8_t>() + row * 3 * size * size;
+  std::array<cv::Mat, 3> planes;
+  for (int64_t channel = 0; channel < 3; ++channel) {
+    planes[static_cast<std::size_t>(channel)] = cv::Mat(side, side, CV_8UC1, image + channel * size * size);
+  }
+  cv::split(as_mat(sample.image), planes.data());
+  std::copy_n(sample.mask.data_ptr<uint8_t>(), size * size, batch.masks.data_ptr<uint8_t>() + row * size * size);
+}
+
+}  // namespace
+
+Sample read_sample(const Item& item) {
+  Sample sample{read_image(item.image), read_mask(item.mask)};
+  if (sample.image.size(0) == sample.mask.size(0) && sample.image.size(1) == sample.mask.size(1)) return sample;
+  throw core::Error(fmt::format("{}: is {}x{}, its mask {} is {}x{} (width x height)", item.image.string(),
+                                sample.image.size(1), sample.image.size(0), item.mask.string(), sample.mask.size(1),
+                                sample.mask.size(0)));
+}
+
+class Loader::Workers {
+ public:
+  Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
+          uint64_t seed, bool pin_memory);
+  ~Workers();
+
+  void start(int64_t epoch, int64_t first_batch);
+  std::optional<Batch> next();
+  int64_t batches() const;
+
+ private:
+  std::vector<int64_t> order_of(int64_t epoch) const;
+  Batch make_batch(const std::vector<int64_t>& order, int64_t index) const;
+  std::shared_ptr<Pass> wait_for_pass(const std::shared_ptr<Pass>& last);
+  void work();
+  void fill(const Pass& pass, const Task& task) const;
+
+  const std::shared_ptr<const Dataset> dataset_;
+  const LoaderOptions options_;
+  const AugmentOptions augment_;
+  const uint64_t seed_;
+  const bool pin_memory_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<Pass> pass_;
+  bool quit_ = false;
+  std::vector<std::thread> threads_;
+};
+
+Loader::Workers::Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
+                         const AugmentOptions& augment, uint64_t seed, bool pin_memory)
+    : dataset_(std::move(dataset)),
+      options_(options),
+      augment_(augment),
+      seed_(seed),
+      pin_memory_(pin_memory && at::hasCUDA()) {
+  if (batches() == 0) {
+    throw core::Error(fmt::format("{}: {} images make no full batch of {}, and drop_last leaves out the rest",
+                                  dataset_->dir().string(), dataset_->size(), options_.batch_size));
+  }
+  cv::setNumThreads(1);  // the workers are the parallelism
+  for (int64_t i = 0; i < thread_count(options_.threads); ++i) threads_.emplace_back([this] { work(); });
+}
+
+Loader::Workers::~Workers() {
+  {
+    const std::lock_guard lock(mutex_);
+    quit_ = true;
+    if (pass_) pass_->window->stop();
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+int64_t Loader::Workers::batches() const {
+  const int64_t rest = options_.drop_last ? 0 : options_.batch_size - 1;
+  return (dataset_->size() + rest) / options_.batch_size;
+}
+
+std::vector<int64_t> Loader::Workers::order_of(int64_t epoch) const {
+  std::vector<int64_t> order(static_cast<std::size_t>(dataset_->size()));
+  std::iota(order.begin(), order.end(), 0);
+  if (options_.shuffle) Random(core::mix_seed(seed_, kOrderStream, static_cast<uint64_t>(epoch))).shuffle(order);
+  return order;
+}
+
+Batch Loader::Workers::make_batch(const std::vector<int64_t>& order, int64_t index) const {
+  const int64_t first = index * options_.batch_size;
+  const int64_t rows = std::min(options_.batch_size, std::ssize(order) - first);
+  const auto memory = at::TensorOptions(at::kByte).pinned_memory(pin_memory_);
+  Batch batch{at::empty({rows, 3, options_.size, options_.size}, memory),
+              at::empty({rows, 1, options_.size, options_.size}, memory),
+              {}};
+  for (int64_t row = 0; row < rows; ++row) {
+    batch.names.push_back(dataset_->item(order[static_cast<std::size_t>(first + row)]).name);
+  }
+  return batch;
+}
+
+void Loader::Workers::start(int64_t epoch, int64_t first_batch) {
+  TORCH_CHECK(first_batch >= 0 && first_batch <= batches(), "loader: first batch must be in 0 ... ", batches(), ", is ",
+              first_batch);
+  auto pass = std::make_shared<Pass>(Pass{epoch, order_of(epoch), nullptr});
+  const auto* order = &pass->order;
+  pass->window = std::make_unique<Epoch>(first_batch, batches(), options_.batch_size, options_.prefetch,
+                                         [this, order](int64_t index) { return make_batch(*order, index); });
+  {
+    const std::lock_guard lock(mutex_);
+    if (pass_) pass_->window->stop();
+    pass_ = std::move(pass);
+  }
+  changed_.notify_all();
+}
+
+std::optional<Batch> Loader::Workers::next() {
+  return pass_ ? pass_->window->take() : std::nullopt;  // only the consumer, which calls this, replaces pass_
+}
+
+std::shared_ptr<Pass> Loader::Workers::wait_for_pass(const std::shared_ptr<Pass>& last) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return quit_ || pass_ != last; });
+  return quit_ ? nullptr : pass_;
+}
+
+void Loader::Workers::work() {
+  std::shared_ptr<Pass> pass;
+  while ((pass = wait_for_pass(pass))) {
+    while (const auto task = pass->window->claim()) {
+      std::exception_ptr failure;
+      try {
+        fill(*pass, *task);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      pass->window->finish(*task, std::move(failure));
+    }
+  }
+}
+
+void Loader::Workers::fill(const Pass& pass, const Task& task) const {
+  const int64_t index = pass.order[static_cast<std::size_t>(task.slot->first + task.row)];
+  const uint64_t stream = core::mix_seed(seed_, kAugmentStream, static_cast<uint64_t>(pass.epoch));
+  const Augmentation drawn = draw_augmentation(augment_, core::mix_seed(stream, static_cast<uint64_t>(index)));
+  const Sample sample = read_sample(dataset_->item(index));
+  write_row(apply_augmentation(sample, options_.size, drawn), task.slot->batch, task.row);
+}
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
+               uint64_t seed, bool pin_memory)
+    : workers_(std::make_unique<Workers>(std::move(dataset), options, augment, seed, pin_memory)) {}
+
+Loader::~Loader() = default;
+
+void Loader::start(int64_t epoch, int64_t first_batch) { workers_->start(epoch, first_batch); }
+
+std::optional<Batch> Loader::next() { return workers_->next(); }
+
+int64_t Loader::batches_per_epoch() const { return workers_->batches(); }
+
+}  // namespace codmoe::data

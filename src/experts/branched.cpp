@@ -1,0 +1,32 @@
+#include "codmoe/experts/branched.h"
+
+#include <ATen/ops/cat.h>
+#include <fmt/format.h>
+#include <torch/nn/modules/container/modulelist.h>
+
+namespace codmoe::experts {
+
+std::array<int64_t, 4> branch_widths(int64_t dim) {
+  const int64_t r = dim / 4;
+  return {r, r, r, dim - 3 * r};
+}
+
+BranchedExpert::BranchedExpert(const ExpertOptions& options, const std::vector<Branch>& branches) {
+  auto list = register_module("branches", torch::nn::ModuleList());
+  for (std::size_t i = 0; i < branches.size(); ++i) {
+    description_.convs.push_back({fmt::format("branches.{}.conv", i), branches[i].source, branches[i].shape});
+    branches_.emplace_back(branches[i].shape, options.norm);
+    list->push_back(branches_.back());
+  }
+  const nn::ConvShape fusion{.in = options.dim, .out = options.dim};
+  description_.convs.push_back({"fusion.conv", Source::branches, fusion});
+  fusion_ = register_module("fusion", nn::ConvNormAct(fusion, options.norm));
+}
+
+at::Tensor BranchedExpert::forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
+  auto maps = sources(x_bchw);
+  for (std::size_t i = 0; i < maps.size(); ++i) maps[i] = branches_[i]->forward(maps[i], mask_b);
+  return fusion_->forward(at::cat(maps, 1), mask_b) + x_bchw;
+}
+
+}  // namespace codmoe::experts

@@ -1,0 +1,47 @@
+#include "codmoe/experts/hybrid.h"
+
+#include <ATen/ATen.h>
+
+namespace codmoe::experts {
+
+namespace {
+
+/// Only carries a name: its children are `local.*` and `gate.*` in weights files.
+class GroupImpl final : public torch::nn::Module {};
+
+}  // namespace
+
+HybridExpert::HybridExpert(const ExpertOptions& options) {
+  const int64_t dim = options.dim, reduced = dim / 4;
+  description_.convs = {
+      {"local.depthwise", Source::input, {.in = dim, .out = dim, .kernel = 5, .groups = dim}, false, false},
+      {"local.pointwise", Source::previous, {.in = dim, .out = dim}, true, false},
+      {"gate.reduce", Source::pooled, {.in = dim, .out = reduced}, true, false},
+      {"gate.expand", Source::pooled, {.in = reduced, .out = dim}, true, false},
+      {"fusion", Source::branches, {.in = dim, .out = dim}, true, false}};
+  const auto conv = [&](std::size_t i) { return nn::make_conv(description_.convs[i].shape, description_.convs[i].bias); };
+
+  auto local = register_module("local", std::make_shared<GroupImpl>());
+  depthwise_ = local->register_module("depthwise", conv(0));
+  norm_ = local->register_module("norm", nn::Norm(options.norm, dim));
+  pointwise_ = local->register_module("pointwise", conv(1));
+  auto gate = register_module("gate", std::make_shared<GroupImpl>());
+  reduce_ = gate->register_module("reduce", conv(2));
+  expand_ = gate->register_module("expand", conv(3));
+  fusion_ = register_module("fusion", conv(4));
+}
+
+at::Tensor HybridExpert::local(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
+  return at::gelu(pointwise_->forward(norm_->forward(depthwise_->forward(x_bchw), mask_b)));
+}
+
+at::Tensor HybridExpert::gate(const at::Tensor& x_bchw) {
+  const auto mean_bc11 = x_bchw.mean({2, 3}, /*keepdim=*/true);
+  return at::sigmoid(expand_->forward(at::gelu(reduce_->forward(mean_bc11))));
+}
+
+at::Tensor HybridExpert::forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
+  return fusion_->forward(local(x_bchw, mask_b) * gate(x_bchw)) + x_bchw;
+}
+
+}  // namespace codmoe::experts

@@ -1,0 +1,32 @@
+#include "codmoe/moe/balance.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace codmoe::moe {
+
+void BalanceOptions::check() const {
+  if (end <= start) throw core::BadOption("end", fmt::format("must be after start ({}); it is {}", start, end));
+  if (max < min) throw core::BadOption("max", fmt::format("must be at least min ({}); it is {}", min, max));
+}
+
+double balance_coefficient(const BalanceOptions& options, int64_t epoch) {
+  const auto progress = static_cast<double>(epoch - options.start) / static_cast<double>(options.end - options.start);
+  return options.min + (options.max - options.min) * std::clamp(progress, 0.0, 1.0);
+}
+
+at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch) {
+  const auto assignments = static_cast<double>(routing.batch() * routing.top_k());
+  const auto share_e = assignment_counts(routing) / assignments;
+  const auto mean_e = routing.probs_be.mean(0);
+  const auto imbalance = static_cast<double>(routing.experts()) * (share_e * mean_e).sum();
+  // log_softmax would need z; the smallest float32 keeps log finite where a probability underflows.
+  const auto entropy = -(routing.probs_be * routing.probs_be.clamp_min(1e-38).log()).sum(1).mean();
+  auto total = balance_coefficient(options, epoch) * imbalance - options.entropy * entropy;
+  if (options.z > 0) total = total + options.z * routing.logits_be.logsumexp(1).square().mean();
+  return total;
+}
+
+}  // namespace codmoe::moe

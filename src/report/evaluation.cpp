@@ -1,0 +1,116 @@
+#include "codmoe/report/evaluation.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "codmoe/core/error.h"
+#include "codmoe/data/image_file.h"
+#include "codmoe/metrics/registry.h"
+#include "names.h"
+
+namespace codmoe::report {
+namespace {
+
+at::Tensor thumbnail(const at::Tensor& image, int64_t longest_side) {
+  const int64_t longest = std::max(image.size(0), image.size(1));
+  if (longest <= longest_side) return image.clone();
+  const auto shrunk = [&](int64_t side) {
+    return std::max<int64_t>(1, std::llround(static_cast<double>(side * longest_side) / static_cast<double>(longest)));
+  };
+  return data::resize(image, shrunk(image.size(0)), shrunk(image.size(1)), data::Interpolation::area);
+}
+
+std::string size_text(const Size& size) { return fmt::format("{}x{}", size.width, size.height); }
+
+// "3 of 50 SAID: a, b, c", where `of_image` gives each image's part in the list, empty where it does not belong.
+template <class OfImage>
+void add_note(std::vector<std::string>& notes, const std::vector<ImageResult>& images, const char* said,
+              const OfImage& of_image) {
+  std::vector<std::string> names;
+  for (const ImageResult& image : images) {
+    if (std::string text = of_image(image); !text.empty()) names.push_back(std::move(text));
+  }
+  if (names.empty()) return;
+  notes.push_back(fmt::format("{} of {} {}: {}", names.size(), images.size(), said, list_names(names, 3)));
+}
+
+}  // namespace
+
+double ImageResult::at(std::string_view metric) const {
+  const metrics::Summary summary{1, values, {}};
+  return summary.at(metric);
+}
+
+ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const EvaluationOptions& options) {
+  TORCH_CHECK(pred_hw.dim() == 2, item.name, ": a prediction must be [H, W], this is ", pred_hw.sizes());
+  const at::Tensor mask = data::read_mask(item.mask);
+  ImageResult result;
+  result.item = item;
+  result.size = {mask.size(0), mask.size(1)};
+  result.mask_max = *std::max_element(mask.const_data_ptr<uint8_t>(), mask.const_data_ptr<uint8_t>() + mask.numel());
+  at::Tensor pred = pred_hw;
+  if (pred.sizes() != mask.sizes()) {
+    result.resized_from = {pred.size(0), pred.size(1)};
+    pred = data::resize(pred, mask.size(0), mask.size(1), data::Interpolation::bilinear);
+  }
+  result.scores = metrics::score_image(pred, mask, options.score);
+  result.values = metrics::summarize(result.scores).values;
+  if (options.thumbnail > 0) result.thumbnail_hw = thumbnail(pred, options.thumbnail);
+  return result;
+}
+
+void DatasetResult::add(ImageResult result) {
+  accumulator_.add(result.scores);
+  images_.push_back(std::move(result));
+}
+
+std::vector<std::string> DatasetResult::notes() const {
+  std::vector<std::string> notes;
+  add_note(notes, images_, "predictions resized to their mask's size", [](const ImageResult& image) {
+    if (!image.resized_from) return std::string();
+    return fmt::format("{} ({} to {})", image.item.name, size_text(*image.resized_from), size_text(image.size));
+  });
+  add_note(notes, images_, "masks hold values, but none above 128, and count as empty", [](const ImageResult& image) {
+    if (image.mask_max == 0 || image.mask_max > 128) return std::string();
+    return fmt::format("{} (highest {})", image.item.name, image.mask_max);
+  });
+  for (const metrics::Column& column : metrics::columns()) {
+    if (column.statistic != metrics::Statistic::value) continue;
+    const std::string said = column.name + " values undefined, and so the mean";
+    add_note(notes, images_, said.c_str(), [&column](const ImageResult& image) {
+      return std::isnan(image.at(column.name)) ? image.item.name : std::string();
+    });
+  }
+  return notes;
+}
+
+Evaluation::Evaluation(std::string run, const EvaluationOptions& options) : run_(std::move(run)), options_(options) {}
+
+void Evaluation::add(const std::string& dataset, const data::Item& item, const at::Tensor& pred_hw) {
+  add(dataset, score_item(item, pred_hw, options_));
+}
+
+void Evaluation::add(const std::string& dataset, ImageResult result) {
+  const auto found = std::find_if(datasets_.begin(), datasets_.end(),
+                                  [&](const DatasetResult& candidate) { return candidate.name() == dataset; });
+  (found != datasets_.end() ? *found : datasets_.emplace_back(dataset)).add(std::move(result));
+}
+
+const DatasetResult& Evaluation::dataset(std::string_view name) const {
+  for (const DatasetResult& candidate : datasets_) {
+    if (candidate.name() == name) return candidate;
+  }
+  throw core::Error(fmt::format("no dataset {} was evaluated", name));
+}
+
+std::string conventions(const EvaluationOptions& options) {
+  return fmt::format(
+      "PySODMetrics 1.6.2: mask > 128, prediction {}, 256 thresholds, mean and max of the dataset's mean curve, IoU of "
+      "value > 0.5 averaged over images",
+      options.score.normalize ? "stretched to its minimum and maximum" : "as it is");
+}
+
+}  // namespace codmoe::report

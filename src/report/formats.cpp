@@ -1,0 +1,138 @@
+#include "codmoe/report/formats.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "codmoe/core/files.h"
+#include "codmoe/metrics/registry.h"
+
+namespace codmoe::report {
+namespace {
+
+using Row = std::vector<std::string>;
+
+Row table_row(const std::string& run, const DatasetResult& dataset) {
+  const metrics::Summary summary = dataset.summary();
+  Row row{run, dataset.name(), fmt::format("{}", summary.n)};
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    if (metrics::columns()[i].headline) row.push_back(fmt::format("{:.4f}", summary.values[i]));
+  }
+  return row;
+}
+
+std::vector<Row> table_rows(std::span<const Evaluation> runs) {
+  Row header{"run", "dataset", "n"};
+  for (const metrics::Column& column : metrics::columns()) {
+    if (column.headline) header.push_back(column.name);
+  }
+  std::vector<Row> rows{header};
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) rows.push_back(table_row(evaluation.run(), dataset));
+  }
+  if (runs.size() < 2) {
+    for (Row& row : rows) row.erase(row.begin());
+  }
+  return rows;
+}
+
+// Names to the left, numbers to the right.
+std::string align(const std::vector<Row>& rows, std::size_t names) {
+  std::string text;
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += i < names ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("{:>{}}", row[i], widths[i]);
+      text += i + 1 < row.size() ? "  " : "\n";
+    }
+  }
+  return text;
+}
+
+core::Json scores_json(const DatasetResult& dataset) {
+  const metrics::Summary summary = dataset.summary();
+  core::Json json{{"n", summary.n}};
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) json[metrics::columns()[i].name] = summary.values[i];
+  return json;
+}
+
+core::Json run_json(const Evaluation& evaluation) {
+  core::Json json{{"datasets", core::Json::object()}};
+  for (const DatasetResult& dataset : evaluation.datasets()) {
+    json["datasets"][dataset.name()] = scores_json(dataset);
+    if (const auto notes = dataset.notes(); !notes.empty()) json["notes"][dataset.name()] = notes;
+  }
+  return json;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted;
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return '"' + quoted + '"';
+}
+
+void append_csv_row(std::string& csv, const std::string& run, const std::string& dataset, const ImageResult& image) {
+  fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{}", csv_field(run), csv_field(dataset),
+                 csv_field(image.item.name), image.size.height, image.size.width, image.scores.counts.foreground);
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    if (metrics::columns()[i].statistic == metrics::Statistic::pooled) continue;
+    fmt::format_to(std::back_inserter(csv), ",{}", image.values[i]);
+  }
+  csv += '\n';
+}
+
+}  // namespace
+
+std::string format_table(std::span<const Evaluation> runs) {
+  std::string text = align(table_rows(runs), runs.size() < 2 ? 1 : 2);
+  if (!runs.empty()) text += fmt::format("{}\n", conventions(runs.front().options()));
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      for (const std::string& note : dataset.notes()) {
+        text += fmt::format("note: {}{}: {}\n", runs.size() < 2 ? "" : evaluation.run() + ", ", dataset.name(), note);
+      }
+    }
+  }
+  return text;
+}
+
+core::Json to_json(std::span<const Evaluation> runs) {
+  core::Json json;
+  if (runs.size() == 1) {
+    json = run_json(runs.front());
+  } else {
+    json["runs"] = core::Json::object();
+    for (const Evaluation& evaluation : runs) json["runs"][evaluation.run()] = run_json(evaluation);
+  }
+  if (!runs.empty()) json["conventions"] = conventions(runs.front().options());
+  return json;
+}
+
+std::string to_csv(std::span<const Evaluation> runs) {
+  std::string csv = "run,dataset,name,height,width,foreground";
+  for (const metrics::Column& column : metrics::columns()) {
+    if (column.statistic != metrics::Statistic::pooled) csv += ',' + column.name;
+  }
+  csv += '\n';
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      for (const ImageResult& image : dataset.images()) append_csv_row(csv, evaluation.run(), dataset.name(), image);
+    }
+  }
+  return csv;
+}
+
+void write_json(const std::filesystem::path& path, std::span<const Evaluation> runs) {
+  core::write_file_atomically(path, to_json(runs).dump(2, ' ', false, core::Json::error_handler_t::replace) + '\n');
+}
+
+void write_csv(const std::filesystem::path& path, std::span<const Evaluation> runs) {
+  core::write_file_atomically(path, to_csv(runs));
+}
+
+}  // namespace codmoe::report

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Writes timm_vectors.safetensors, what efficientnet_lite_test.cpp compares with: features and gradients of timm.
+
+    pip install timm==1.0.31 safetensors && python3 tests/backbone/make_timm_vectors.py
+
+Weights and images come from a formula that fill.h repeats, so the file holds results alone.
+"""
+
+import math
+import pathlib
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import save_file
+
+# (model, mode, dtype, batch, height, width): the same list as in efficientnet_lite_test.cpp.
+CASES = [
+    ("tf_efficientnet_lite0", "eval", "float32", 2, 64, 48),
+    ("tf_efficientnet_lite0", "train", "float32", 2, 64, 48),
+    ("tf_efficientnet_lite0", "eval", "float32", 1, 61, 45),
+    ("tf_efficientnet_lite0", "train", "float64", 2, 45, 61),
+    ("tf_efficientnet_lite1", "eval", "float32", 1, 33, 47),
+    ("tf_efficientnet_lite2", "eval", "float32", 1, 33, 47),
+    ("tf_efficientnet_lite3", "eval", "float32", 1, 33, 47),
+    ("tf_efficientnet_lite4", "eval", "float32", 1, 33, 47),
+]
+MAX_SAMPLES = 512
+
+
+def uniform(key, count):
+    """`count` numbers in [-1, 1): SplitMix64 over the FNV-1a hash of `key`."""
+    state = 0xCBF29CE484222325
+    for byte in key.encode():
+        state = (state ^ byte) * 0x100000001B3 % 2**64
+    with np.errstate(over="ignore"):
+        z = np.uint64(state) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+
+
+def fill(key, tensor):
+    """Values for one tensor of a state dict; activations keep their scale from layer to layer."""
+    u = uniform(key, tensor.numel())
+    if key.endswith("num_batches_tracked"):
+        return torch.zeros_like(tensor)
+    if tensor.dim() == 4:
+        u = u * math.sqrt(6.0 / tensor[0].numel())
+    elif key.endswith("running_var"):
+        u = u * 0.5 + 1.0
+    elif key.endswith(".weight"):
+        u = u * 0.25 + 1.0
+    else:
+        u = u * 0.25
+    return torch.from_numpy(u).view(tensor.shape).to(torch.float32)
+
+
+def uniform_tensor(key, shape, dtype):
+    return torch.from_numpy(uniform(key, math.prod(shape))).view(shape).to(torch.float32).to(dtype)
+
+
+def sample(tensor):
+    flat = tensor.detach().reshape(-1)
+    return flat[:: max(1, -(-flat.numel() // MAX_SAMPLES))].clone()
+
+
+def sums(tensors):
+    """[tensors, 2]: sum, and sum of magnitudes, of each; in the order of the names."""
+    rows = [[tensors[name].double().sum().item(), tensors[name].double().abs().sum().item()] for name in sorted(tensors)]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def run(case, out):
+    name, mode, dtype_name, batch, height, width = case
+    dtype = getattr(torch, dtype_name)
+    model = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
+    model.load_state_dict({key: fill(key, tensor) for key, tensor in model.state_dict().items()})
+    model.to(dtype).train(mode == "train")
+    features = model(uniform_tensor("input", (batch, 3, height, width), dtype) * 1.5)
+    prefix = f"{name}.{mode}.{dtype_name}.{batch}x{height}x{width}"
+    for i, feature in enumerate(features):
+        out[f"{prefix}.features.{i}"] = sample(feature)
+        out[f"{prefix}.shapes.{i}"] = torch.tensor(feature.shape)
+        print(prefix, i, tuple(feature.shape), f"largest {feature.abs().max().item():.3g}")
+    out[f"{prefix}.sums"] = sums({str(i): feature.detach() for i, feature in enumerate(features)})
+    if dtype == torch.float64:
+        loss = sum((f * uniform_tensor(f"cotangent.{i}", f.shape, dtype)).sum() for i, f in enumerate(features))
+        loss.backward()
+        out[f"{prefix}.gradients"] = sums({key: parameter.grad for key, parameter in model.named_parameters()})
+        out[f"{prefix}.buffers"] = sums(dict(model.named_buffers()))
+
+
+def main():
+    torch.manual_seed(0)
+    out = {}
+    for case in CASES:
+        run(case, out)
+    path = pathlib.Path(__file__).parent / "timm_vectors.safetensors"
+    save_file(out, path, {"timm": timm.__version__, "torch": torch.__version__})
+    print(path, path.stat().st_size, "bytes")
+
+
+if __name__ == "__main__":
+    main()
