@@ -1,20 +1,20 @@
 // codmoe-data: makes, checks and describes datasets.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "codmoe/core/error.h"
-#include "codmoe/core/log.h"
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/synth.h"
+#include "common/cli.h"
 
 namespace fs = std::filesystem;
 
@@ -120,46 +120,38 @@ void run_info(const fs::path& dir) {
   print_spread("coverage", result, "{:.2f} %", [](const auto& pair) { return 100 * pair.coverage; });
 }
 
-struct Arguments {
-  fs::path output, info;
+/// What the command line asks for.
+struct Command {
+  apps::CommonOptions common;
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
+  fs::path described;
+  std::function<void()> run;
 };
 
-void declare(CLI::App& app, Arguments& arguments) {
+void declare(CLI::App& app, Command& command) {
   app.require_subcommand(1);
   auto* synth = app.add_subcommand("synth", "Make a synthetic camouflage set: Imgs/ and GT/, reproducible by its seed");
-  synth->add_option("--output", arguments.output, "dataset folder to write")->required();
-  OptionMaker maker{*synth};
-  arguments.synth.fields(maker);
-  synth->footer("The last --held-out images are listed in val.txt, the others in train.txt. Coverage is the part of an\n"
-                "image that its objects take; --fineness is how much finer their texture is than the background's.");
-  synth->callback([&] { run_synth(arguments.output, arguments.synth); });
+  command.common.add_output(*synth, "dataset folder to write");
+  synth->get_option("--output")->required();
+  command.synth.fields(OptionMaker{*synth});
+  synth->footer(
+      "The last --held-out images are listed in val.txt, the others in train.txt. Coverage is the part of an\n"
+      "image that its objects take; --fineness is how much finer their texture is than the background's.");
+  synth->callback([&] { command.run = [&] { run_synth(command.common.output, command.synth); }; });
   auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
-  check->add_option("DIR", arguments.dirs, "dataset folders")->required();
-  check->callback([&] { run_check(arguments.dirs); });
+  check->add_option("DIR", command.dirs, "dataset folders")->required();
+  check->callback([&] { command.run = [&] { run_check(command.dirs); }; });
   auto* info = app.add_subcommand("info", "Describe a dataset folder");
-  info->add_option("DIR", arguments.info, "dataset folder")->required();
-  info->callback([&] { run_info(arguments.info); });
+  info->add_option("DIR", command.described, "dataset folder")->required();
+  info->callback([&] { command.run = [&] { run_info(command.described); }; });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Makes, checks and describes datasets of camouflaged objects.", "codmoe-data");
-  Arguments arguments;
-  declare(app, arguments);
-  try {
-    codmoe::core::init_log("info");
-    app.parse(argc, argv);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  } catch (const codmoe::core::UsageError& error) {
-    spdlog::error(error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    spdlog::error(error.what());
-    return 1;
-  }
+  Command command;
+  return codmoe::apps::run(
+      "codmoe-data", "Makes, checks and describes datasets of camouflaged objects.", argc, argv, command.common,
+      [&](CLI::App& app) { declare(app, command); }, [&] { command.run(); });
 }

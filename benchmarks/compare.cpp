@@ -19,7 +19,7 @@ auto identity(const Record& r) {
 }
 
 Change change_of(const Record& before, const Record& after) {
-  Change change{.before = before, .after = after, .latency_ratio = after.median_ms / before.median_ms, .gpu_ratio = {}};
+  Change change{.before = before, .after = after, .latency_ratio = after.median_ms / before.median_ms};
   if (before.gpu_ms && after.gpu_ms) change.gpu_ratio = *after.gpu_ms / *before.gpu_ms;
   change.noise = std::max(kDrift, kStandardErrors * std::hypot(median_error(before), median_error(after)));
   const double gpu = change.gpu_ratio.value_or(change.latency_ratio);
@@ -31,7 +31,7 @@ Change change_of(const Record& before, const Record& after) {
 }  // namespace
 
 double median_error(const Record& record) {
-  const double sigma = (record.p95_ms - record.median_ms) / 1.645;
+  const double sigma = std::min((record.p95_ms - record.median_ms) / 1.645, (record.median_ms - record.min_ms) / 2.5);
   return 1.2533 * sigma / std::sqrt(static_cast<double>(record.runs)) / record.median_ms;
 }
 

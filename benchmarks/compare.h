@@ -12,13 +12,14 @@ namespace codmoe::bench {
 struct Change {
   Record before, after;
   double latency_ratio = 1;         ///< after / before, of median_ms
-  std::optional<double> gpu_ratio;  ///< the same of gpu_ms
+  std::optional<double> gpu_ratio = std::nullopt;  ///< the same of gpu_ms
   double noise = 0;                 ///< ratios within 1 -+ noise mean nothing
   bool slower = false, faster = false;
 };
 
-/// Relative standard error of a record's median, if its samples were normal: 1.25 sigma / sqrt(runs), with sigma from
-/// the distance of the 95th percentile.
+/// Relative standard error of a record's median, as of normal samples: 1.25 sigma / sqrt(runs). Sigma is taken from the
+/// 95th percentile or the least of about 100 samples (1.645 and 2.5 sigma away), whichever is nearer: interruptions by
+/// other work make a few samples slow, and must not hide a regression.
 double median_error(const Record& record);
 
 /// Pairs the cases that agree in everything but the measurements; cases of one side alone are left out. A change counts

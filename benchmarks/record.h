@@ -16,16 +16,17 @@ struct Record {
   std::string device;     ///< its name
   std::string dtype, memory_format, dispatch, pass;
   int64_t batch = 0, channels = 0, height = 0, width = 0, top_k = 0;
-  std::string routing;       ///< "global"
-  std::vector<double> load;  ///< share of the assignments an expert, mean over the sets of routes
+  std::string routing;            ///< "global"
+  std::vector<double> load = {};  ///< share of the assignments an expert, mean over the sets of routes
   int64_t route_sets = 0, seed = 0, runs = 0;
-  double median_ms = 0, p95_ms = 0, min_ms = 0;  ///< latency
-  std::optional<double> gpu_ms;                  ///< the GPU's own time, median
-  std::optional<bool> gpu_queued;                ///< false: gpu_ms holds waiting for the host
-  double images_per_s = 0;                       ///< from median_ms
-  std::optional<int64_t> peak_bytes;
-  std::optional<int64_t> flops, bytes;  ///< needed by the routes, mean over their sets
-  std::optional<double> roofline_ms;    ///< what flops and bytes take at this device's measured ceilings
+  double median_ms = 0, p95_ms = 0, min_ms = 0;   ///< latency
+  std::optional<double> gpu_ms = std::nullopt;    ///< the GPU's own time, median
+  std::optional<bool> gpu_queued = std::nullopt;  ///< false: gpu_ms holds waiting for the host
+  double images_per_s = 0;                        ///< from median_ms
+  std::optional<int64_t> peak_bytes = std::nullopt;
+  std::optional<int64_t> flops = std::nullopt;       ///< needed by the routes, mean over their sets
+  std::optional<int64_t> bytes = std::nullopt;       ///< the same
+  std::optional<double> roofline_ms = std::nullopt;  ///< what those take at this device's measured ceilings
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {

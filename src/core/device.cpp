@@ -17,7 +17,7 @@ namespace codmoe::core {
 namespace {
 
 c10::DeviceIndex parse_index(const std::string& text) {
-  const std::string digits = text.size() > 5 ? text.substr(5) : "0";
+  const std::string digits = text.size() > 4 ? text.substr(5) : "0";
   if (digits.empty() || digits.size() > 2 || digits.find_first_not_of("0123456789") != std::string::npos) {
     throw UsageError(fmt::format("--device: '{}' is unknown; allowed are auto, cpu, cuda, cuda:N", text));
   }

@@ -67,8 +67,12 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 }
 
 std::string read_file(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) {  // a stream opens one without complaint
+    errno = EISDIR;
+    fail("read", path);
+  }
   std::ifstream stream(path, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(path)) fail("read", path);
+  if (!stream) fail("read", path);
   std::ostringstream bytes;
   bytes << stream.rdbuf();
   if (stream.bad()) fail("read", path);

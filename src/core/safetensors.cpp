@@ -43,9 +43,7 @@ class Source {
 
   int peek() { return stream_.peek(); }
 
-  [[noreturn]] void fail(const std::string& what) const {
-    throw Error(fmt::format("{}: {}", path_.string(), what));
-  }
+  [[noreturn]] void fail(const std::string& what) const { throw Error(fmt::format("{}: {}", path_.string(), what)); }
 
  private:
   std::filesystem::path path_;

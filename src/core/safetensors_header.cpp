@@ -89,7 +89,8 @@ std::optional<uint64_t> byte_count(const TensorEntry& entry) {
 
 c10::ScalarType read_dtype(const std::filesystem::path& path, std::string_view tensor, const Json& value) {
   const auto text = value.is_string() ? value.get<std::string>() : std::string();
-  const auto* found = std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& known) { return known.first == text; });
+  const auto* found =
+      std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& known) { return known.first == text; });
   if (found == dtypes.end()) {
     fail(path, tensor,
          fmt::format("dtype {} is not supported (F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL are)",

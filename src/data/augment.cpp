@@ -78,7 +78,7 @@ at::Tensor resample(const at::Tensor& image, int64_t size, const Augmentation& a
   Augmentation unmirrored = augmentation;
   unmirrored.flip = false;
   at::Tensor square = unmirrored.moves() ? warp(image, make_geometry(augmentation, image, size), size)
-                                        : resize(image, size, size, Interpolation::area);
+                                         : resize(image, size, size, Interpolation::area);
   if (augmentation.flip) {
     cv::Mat view = as_mat(square);
     cv::flip(view, view, 1);
@@ -95,7 +95,8 @@ void sharpen(cv::Mat& image, double factor) {
 }
 
 float luma(const cv::Vec3b& rgb) {
-  return 0.299F * static_cast<float>(rgb[0]) + 0.587F * static_cast<float>(rgb[1]) + 0.114F * static_cast<float>(rgb[2]);
+  return 0.299F * static_cast<float>(rgb[0]) + 0.587F * static_cast<float>(rgb[1]) +
+         0.114F * static_cast<float>(rgb[2]);
 }
 
 float mean_luma(const cv::Mat& image) {

@@ -134,9 +134,8 @@ Examination examine(const fs::path& dir, const DoctorProgress& progress) {
     if (facts) result.pairs.push_back(*facts);
     result.findings.insert(result.findings.end(), findings.begin(), findings.end());
   }
-  std::sort(result.findings.begin(), result.findings.end(), [](const Finding& a, const Finding& b) {
-    return std::tie(a.file, a.fault) < std::tie(b.file, b.fault);
-  });
+  std::sort(result.findings.begin(), result.findings.end(),
+            [](const Finding& a, const Finding& b) { return std::tie(a.file, a.fault) < std::tie(b.file, b.fault); });
   return result;
 }
 

@@ -17,9 +17,9 @@ namespace codmoe::data {
 /// A batch in preparation. Workers fill different rows, so they need no lock to write them.
 struct Slot {
   Batch batch;
-  int64_t first = 0;      ///< position of its first sample in the epoch
-  int64_t claimed = 0;    ///< rows that a worker has taken
-  int64_t finished = 0;   ///< rows that are written, or failed
+  int64_t first = 0;     ///< position of its first sample in the epoch
+  int64_t claimed = 0;   ///< rows that a worker has taken
+  int64_t finished = 0;  ///< rows that are written, or failed
   int64_t failed_row = 0;
   std::exception_ptr failure;  ///< of the failed row that comes first, so that every number of threads reports the same
 

@@ -13,8 +13,8 @@
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
-#include "jpeg_end.h"
 #include "mat.h"
+#include "whole_file.h"
 
 namespace codmoe::data {
 namespace {
@@ -26,7 +26,7 @@ cv::Mat decode(const std::filesystem::path& path, int flags) {
   cv::Mat image;
   const std::string bytes = core::read_file(path);
   if (bytes.empty()) throw core::Error(fmt::format("{}: the file is empty", path.string()));
-  if (!jpeg_is_whole(bytes)) throw core::Error(fmt::format("{}: the JPEG file is truncated", path.string()));
+  if (!is_whole(bytes)) throw core::Error(fmt::format("{}: the file is truncated", path.string()));
   if (!std::in_range<int>(bytes.size())) throw core::Error(fmt::format("{}: over 2 GiB", path.string()));
   const cv::Mat view(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
   try {
@@ -34,15 +34,18 @@ cv::Mat decode(const std::filesystem::path& path, int flags) {
   } catch (const cv::Exception& failure) {
     throw core::Error(fmt::format("{}: cannot be decoded: {}", path.string(), failure.err));
   }
-  if (image.empty()) throw core::Error(fmt::format("{}: truncated, or no image that OpenCV reads", path.string()));
+  if (image.empty()) throw core::Error(fmt::format("{}: damaged, or no image that OpenCV reads", path.string()));
   return image;
 }
 
 int opencv_code(Interpolation interpolation) {
   switch (interpolation) {
-    case Interpolation::nearest: return cv::INTER_NEAREST;
-    case Interpolation::bilinear: return cv::INTER_LINEAR;
-    case Interpolation::area: return cv::INTER_AREA;
+    case Interpolation::nearest:
+      return cv::INTER_NEAREST;
+    case Interpolation::bilinear:
+      return cv::INTER_LINEAR;
+    case Interpolation::area:
+      return cv::INTER_AREA;
   }
   throw core::Error("resize: an interpolation without a code");
 }

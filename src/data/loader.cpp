@@ -38,7 +38,7 @@ int64_t thread_count(int64_t wanted) {
   return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
 }
 
-/// Writes [S, S, 3] and [S, S] to one row. Not with tensor operations: each worker would start OpenMP threads of its own.
+/// Writes [S, S, 3] and [S, S] to one row. Not with tensor operations: each worker would start OpenMP threads.
 void write_row(const Sample& sample, Batch& batch, int64_t row) {
   const int64_t size = batch.images.size(2);
   const auto side = static_cast<int>(size);

@@ -30,21 +30,31 @@ int32_t floor_of(float value) {
 
 float fade(float t) { return t * t * t * (t * (t * 6 - 15) + 10); }
 
-/// Inverse of the standard normal distribution (Acklam's central branch and tails; relative error 1e-9 and below).
+/// Coefficients from the highest power down (Horner).
+template <std::size_t N>
+double polynomial(const std::array<double, N>& coefficients, double x) {
+  double sum = 0;
+  for (const double coefficient : coefficients) sum = sum * x + coefficient;
+  return sum;
+}
+
+/// Inverse of the standard normal distribution: Acklam's rational approximation (2003), relative error below 1.2e-9.
 double normal_quantile(double p) {
+  constexpr std::array kTailTop{-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
+                                -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
+  constexpr std::array kTailBottom{7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
+                                   3.754408661907416e+00, 1.0};
+  constexpr std::array kTop{-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
+                            1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
+  constexpr std::array kBottom{-5.447609879822406e+01, 1.615858368580409e+02,  -1.556989798598866e+02,
+                               6.680131188771972e+01,  -1.328068155288572e+01, 1.0};
   if (p > 0.5) return -normal_quantile(1 - p);
   if (p < 0.02425) {
     const double q = std::sqrt(-2 * std::log(p));
-    return (((((-7.784894002430293e-03 * q - 3.223964580411365e-01) * q - 2.400758277161838e+00) * q -
-              2.549732539343734e+00) * q + 4.374664141464968e+00) * q + 2.938163982698783e+00) /
-           ((((7.784695709041462e-03 * q + 3.224671290700398e-01) * q + 2.445134137142996e+00) * q +
-             3.754408661907416e+00) * q + 1);
+    return polynomial(kTailTop, q) / polynomial(kTailBottom, q);
   }
-  const double q = p - 0.5, r = q * q;
-  return (((((-3.969683028665376e+01 * r + 2.209460984245205e+02) * r - 2.759285104469687e+02) * r +
-            1.383577518672690e+02) * r - 3.066479806614716e+01) * r + 2.506628277459239e+00) * q /
-         (((((-5.447609879822406e+01 * r + 1.615858368580409e+02) * r - 1.556989798598866e+02) * r +
-            6.680131188771972e+01) * r - 1.328068155288572e+01) * r + 1);
+  const double q = p - 0.5;
+  return q * polynomial(kTop, q * q) / polynomial(kBottom, q * q);
 }
 
 /// Sum of the octaves, in the texture's own frame.

@@ -17,7 +17,7 @@ struct Texture {
   float bend = 0.0F;         ///< how far the coordinates are displaced, in wavelengths
   float ridges = 0.0F;       ///< 0: smooth hills; 1: sharp veins
   int octaves = 4;
-  float gain = 0.55F;        ///< amplitude of an octave over that of the one below
+  float gain = 0.55F;  ///< amplitude of an octave over that of the one below
   uint32_t seed = 0;
 
   /// Adds the field's value at the given pixels (row * size + column) to `field`.

@@ -21,7 +21,7 @@ constexpr float kPi = std::numbers::pi_v<float>;
 
 /// What one image is made of: a pattern of brightness and one of tint, each for the background and for the object.
 struct Recipe {
-  Texture light;       // large-scale shade, common to both
+  Texture light;  // large-scale shade, common to both
   Texture pattern, tint;
   Texture object_pattern, object_tint;
 };

@@ -31,7 +31,8 @@ void prepare_folder(const fs::path& folder, const std::vector<std::string>& name
   fs::create_directories(folder, failure);
   if (failure) throw core::Error(fmt::format("{}: cannot be made: {}", folder.string(), failure.message()));
   for (const fs::path& path : list_images(folder)) {
-    const bool ours = path.extension() == ".png" && std::binary_search(names.begin(), names.end(), path.stem().string());
+    const bool ours =
+        path.extension() == ".png" && std::binary_search(names.begin(), names.end(), path.stem().string());
     if (!ours) throw core::Error(fmt::format("{}: is in the way of a new dataset", path.string()));
   }
 }
@@ -56,7 +57,8 @@ void write_synth(const fs::path& dir, const SynthOptions& options, const SynthPr
   const std::vector<std::string> names = sorted_names(options.count);
   prepare_folder(dir / "Imgs", names);
   prepare_folder(dir / "GT", names);
-  for_each_index(options.count, [&](int64_t index) { write_sample(dir, options, index); }, progress);
+  for_each_index(
+      options.count, [&](int64_t index) { write_sample(dir, options, index); }, progress);
   if (options.held_out == 0) return;
   const int64_t kept = options.count - options.held_out;
   write_list(dir / "train.txt", 0, kept);

@@ -30,8 +30,8 @@ double overall_accuracy(const Confusion& c) { return quotient(c.tp + c.tn, c.tot
 double balanced_error_rate(const Confusion& c) { return 1 - 0.5 * (recall(c) + specificity(c)); }
 
 double kappa(const Confusion& c) {
-  const double chance = quotient(product(c.tp + c.fp, c.tp + c.fn) + product(c.tn + c.fn, c.tn + c.tp),
-                                 product(c.total(), c.total()));
+  const double chance =
+      quotient(product(c.tp + c.fp, c.tp + c.fn) + product(c.tn + c.fn, c.tn + c.tp), product(c.total(), c.total()));
   return quotient(overall_accuracy(c) - chance, 1 - chance);
 }
 

@@ -28,7 +28,7 @@ NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_
     : height_(static_cast<int32_t>(height)),
       width_(static_cast<int32_t>(width)),
       nearest_row_(static_cast<std::size_t>(height * width)),
-      envelope_(static_cast<std::size_t>(width)),
+      envelope_(static_cast<std::size_t>(width) + 1),
       start_(static_cast<std::size_t>(width) + 1) {
   std::vector<int16_t> seen(static_cast<std::size_t>(width), -1);
   for (int64_t i = 0; i < height; ++i) {
@@ -51,32 +51,48 @@ NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_
   }
 }
 
-std::size_t NearestForeground::build_envelope(int32_t i) {
+void NearestForeground::collect_sites(int32_t i) {
   const int16_t* nearest = nearest_row_.data() + static_cast<int64_t>(i) * width_;
-  std::size_t n = 0;
+  sites_ = 0;
   for (int32_t j = 0; j < width_; ++j) {
     const int32_t row = nearest[j];
     const bool enclosed = row == i && j > 0 && j + 1 < width_ && nearest[j - 1] == i && nearest[j + 1] == i;
-    if (row < 0 || enclosed) continue;  // an enclosed pixel is nearest to itself alone
-    const Site site{j, row, (row - i) * (row - i)};
+    envelope_[sites_] = {j, row, (row - i) * (row - i)};
+    sites_ += row >= 0 && !enclosed ? 1 : 0;  // an enclosed pixel is nearest to itself alone
+  }
+}
+
+void NearestForeground::drop_hidden_sites() {
+  std::size_t n = 0;
+  for (std::size_t k = 0; k < sites_; ++k) {
+    const Site site = envelope_[k];
     while (n > 1 && is_hidden(envelope_[n - 2], envelope_[n - 1], site)) --n;
     envelope_[n++] = site;
   }
+  sites_ = n;
   for (std::size_t k = 1; k < n; ++k) start_[k] = std::min(first_nearer(envelope_[k - 1], envelope_[k]), width_);
   start_[n] = width_;
-  return n;
 }
 
-void NearestForeground::row(int64_t i, int32_t* index, int32_t* squared_distance) {
-  const std::size_t n = build_envelope(static_cast<int32_t>(i));
-  for (std::size_t k = 0; k < n; ++k) {
+void NearestForeground::row(int64_t i, int32_t* index, int32_t* squared_distance, bool onwards) {
+  const auto here = static_cast<int32_t>(i);
+  if (onwards) {
+    for (std::size_t k = 0; k < sites_; ++k) {
+      const int32_t rows = envelope_[k].row - here;
+      envelope_[k].height = rows * rows;
+    }
+  } else {
+    collect_sites(here);
+  }
+  drop_hidden_sites();
+  for (std::size_t k = 0; k < sites_; ++k) {
     const Site site = envelope_[k];
     for (int32_t j = start_[k]; j < start_[k + 1]; ++j) {
       index[j] = site.row * width_ + site.column;
       squared_distance[j] = (j - site.column) * (j - site.column) + site.height;
     }
   }
-  const auto here = static_cast<int32_t>(i);
+  if (onwards) return;
   const int16_t* nearest = nearest_row_.data() + i * width_;
   for (int32_t j = 0; j < width_; ++j) {
     index[j] = nearest[j] == here ? here * width_ + j : index[j];

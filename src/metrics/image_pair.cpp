@@ -13,7 +13,9 @@
 namespace codmoe::metrics {
 namespace {
 
-int64_t sum(const std::array<int64_t, 256>& counts) { return std::accumulate(counts.begin(), counts.end(), int64_t{0}); }
+int64_t sum(const std::array<int64_t, 256>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
+}
 
 // Row and column that the quadrants are cut before: the centroid, rounded to even at .5, plus 1.
 std::pair<int64_t, int64_t> cut_after_centroid(const uint8_t* mask, int64_t height, int64_t width) {
@@ -95,9 +97,9 @@ Confusion count(const ImagePair& pair, const Decision& positive) {
 void check(const at::Tensor& pred_hw, const at::Tensor& mask_hw) {
   TORCH_CHECK(pred_hw.dim() == 2 && mask_hw.sizes() == pred_hw.sizes(), "prediction ", pred_hw.sizes(), " and mask ",
               mask_hw.sizes(), " must have one size [H, W]");
-  TORCH_CHECK(pred_hw.scalar_type() == at::kByte && mask_hw.scalar_type() == at::kByte && pred_hw.is_cpu() &&
-                  mask_hw.is_cpu(),
-              "prediction and mask must be uint8 on the CPU");
+  TORCH_CHECK(
+      pred_hw.scalar_type() == at::kByte && mask_hw.scalar_type() == at::kByte && pred_hw.is_cpu() && mask_hw.is_cpu(),
+      "prediction and mask must be uint8 on the CPU");
   TORCH_CHECK(std::min(pred_hw.size(0), pred_hw.size(1)) >= 1 && std::max(pred_hw.size(0), pred_hw.size(1)) <= 32767,
               "an image side must be 1 to 32767 pixels long, these are ", pred_hw.sizes());
 }

@@ -56,8 +56,8 @@ Moments moments(const ImagePair& pair, const Quadrant& quadrant) {
     last = k;
     ++levels;
   }
-  m.mean_pred = levels == 1 ? constant_view_mean(pair.value[last], quadrant.height, quadrant.width, pair.width)
-                            : sum / m.n;
+  m.mean_pred =
+      levels == 1 ? constant_view_mean(pair.value[last], quadrant.height, quadrant.width, pair.width) : sum / m.n;
   m.mean_mask = foreground / m.n;
   return m;
 }

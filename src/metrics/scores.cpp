@@ -66,11 +66,16 @@ Summary ScoreAccumulator::summary() const {
     if (column.statistic == Statistic::value) return mean(values_[column.metric]);
     const Curve& curve = result.curves[column.metric];
     switch (column.statistic) {
-      case Statistic::adaptive: return mean(sums_[column.metric].adaptive);
-      case Statistic::curve_mean: return std::accumulate(curve.begin(), curve.end(), 0.0) / thresholds;
-      case Statistic::curve_max: return *std::max_element(curve.begin(), curve.end());
-      case Statistic::binary: return mean(sums_[column.metric].binary);
-      default: return threshold_metrics()[column.metric].score(pooled_);
+      case Statistic::adaptive:
+        return mean(sums_[column.metric].adaptive);
+      case Statistic::curve_mean:
+        return std::accumulate(curve.begin(), curve.end(), 0.0) / thresholds;
+      case Statistic::curve_max:
+        return *std::max_element(curve.begin(), curve.end());
+      case Statistic::binary:
+        return mean(sums_[column.metric].binary);
+      default:
+        return threshold_metrics()[column.metric].score(pooled_);
     }
   };
   for (const Column& column : columns()) result.values.push_back(value_of(column));

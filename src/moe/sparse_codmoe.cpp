@@ -19,7 +19,7 @@ void MoeOptions::check() const {
   }
   const auto count = static_cast<int64_t>(experts.size());
   if (count == 0) throw core::BadOption("experts", "must name at least one expert");
-  if (top_k > count) {
+  if (top_k < 1 || top_k > count) {
     throw core::BadOption("top_k", fmt::format("must be in [1, {}], the size of the pool; it is {}", count, top_k));
   }
 }

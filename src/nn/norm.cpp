@@ -42,6 +42,15 @@ at::Tensor NormImpl::forward(const at::Tensor& x_bchw, const SampleMask& mask_b)
   TORCH_CHECK(false, "unknown norm kind");
 }
 
+namespace {
+
+/// LibTorch 2.11's batch norm on the CPU takes an input and a gradient for the same memory format where both suggest the
+/// same one. Of a single image or row, strides can be those of NHWC and yet suggest NCHW: then its backward reads one of
+/// them in the wrong order. (batch_norm_backward_cpu_template in ATen/native/Normalization.cpp.)
+at::Tensor as_suggested(const at::Tensor& x_bchw) { return x_bchw.contiguous(x_bchw.suggest_memory_format()); }
+
+}  // namespace
+
 at::Tensor NormImpl::batch_forward(const at::Tensor& x_bchw, const SampleMask& mask_b) {
   const bool single_value = x_bchw.numel() <= x_bchw.size(1);
   if (is_training() && (mask_b || single_value)) {
@@ -50,8 +59,10 @@ at::Tensor NormImpl::batch_forward(const at::Tensor& x_bchw, const SampleMask& m
     return ops::masked_batch_norm(x_bchw, mask, {weight_, bias_, running_mean_, running_var_, kEps, kMomentum});
   }
   if (is_training()) batches_.add_(1);
-  return at::batch_norm(x_bchw, weight_, bias_, running_mean_, running_var_, is_training(), kMomentum, kEps,
-                        /*cudnn_enabled=*/true);
+  const auto y_bchw = at::batch_norm(x_bchw.is_cpu() ? as_suggested(x_bchw) : x_bchw, weight_, bias_, running_mean_,
+                                     running_var_, is_training(), kMomentum, kEps, /*cudnn_enabled=*/true);
+  if (y_bchw.is_cpu() && y_bchw.requires_grad()) y_bchw.register_hook(as_suggested);
+  return y_bchw;
 }
 
 }  // namespace codmoe::nn

@@ -25,8 +25,7 @@ at::Tensor SameConv2dImpl::forward(const at::Tensor& x_bchw) {
   const auto columns = same_padding(x_bchw.size(3), kernel[1], stride[1], dilation[1]);
   const bool symmetric = rows % 2 == 0 && columns % 2 == 0;  // then the convolution pads by itself, without a copy
   const auto padded =
-      symmetric ? x_bchw
-                : at::constant_pad_nd(x_bchw, {columns / 2, columns - columns / 2, rows / 2, rows - rows / 2});
+      symmetric ? x_bchw : at::constant_pad_nd(x_bchw, {columns / 2, columns - columns / 2, rows / 2, rows - rows / 2});
   const std::array<int64_t, 2> padding{symmetric ? rows / 2 : 0, symmetric ? columns / 2 : 0};
   return at::conv2d(padded, weight, bias, stride, padding, dilation, options.groups());
 }

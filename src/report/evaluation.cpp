@@ -9,19 +9,11 @@
 #include "codmoe/core/error.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/metrics/registry.h"
-#include "names.h"
+#include "picture.h"
+#include "text.h"
 
 namespace codmoe::report {
 namespace {
-
-at::Tensor thumbnail(const at::Tensor& image, int64_t longest_side) {
-  const int64_t longest = std::max(image.size(0), image.size(1));
-  if (longest <= longest_side) return image.clone();
-  const auto shrunk = [&](int64_t side) {
-    return std::max<int64_t>(1, std::llround(static_cast<double>(side * longest_side) / static_cast<double>(longest)));
-  };
-  return data::resize(image, shrunk(image.size(0)), shrunk(image.size(1)), data::Interpolation::area);
-}
 
 std::string size_text(const Size& size) { return fmt::format("{}x{}", size.width, size.height); }
 
@@ -58,7 +50,7 @@ ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const 
   }
   result.scores = metrics::score_image(pred, mask, options.score);
   result.values = metrics::summarize(result.scores).values;
-  if (options.thumbnail > 0) result.thumbnail_hw = thumbnail(pred, options.thumbnail);
+  if (options.thumbnail > 0) result.thumbnail_hw = shrink(pred, options.thumbnail);
   return result;
 }
 

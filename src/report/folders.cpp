@@ -5,11 +5,12 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <system_error>
 
 #include "codmoe/core/error.h"
 #include "codmoe/data/image_file.h"
-#include "names.h"
 #include "parallel.h"
+#include "text.h"
 
 namespace codmoe::report {
 namespace {
@@ -57,8 +58,10 @@ void check_pairs(const std::filesystem::path& pred_dir, const FilesByName& predi
 // The dataset folder whose masks are in `gt_dir`, if it is one.
 std::optional<std::filesystem::path> dataset_around(const std::filesystem::path& gt_dir) {
   const std::filesystem::path folder = std::filesystem::weakly_canonical(gt_dir);
+  std::error_code nowhere;
   try {
-    if (std::filesystem::equivalent(data::find_folders(folder.parent_path()).masks, folder)) return folder.parent_path();
+    const data::DatasetFolders folders = data::find_folders(folder.parent_path());
+    if (std::filesystem::equivalent(folders.masks, folder, nowhere)) return folder.parent_path();
   } catch (const core::Error&) {  // the masks stand alone, as they may
   }
   return std::nullopt;

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "codmoe/core/files.h"
 #include "codmoe/metrics/registry.h"
+#include "text.h"
 
 namespace codmoe::report {
 namespace {
@@ -77,11 +77,11 @@ std::string csv_field(const std::string& text) {
 }
 
 void append_csv_row(std::string& csv, const std::string& run, const std::string& dataset, const ImageResult& image) {
-  fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{}", csv_field(run), csv_field(dataset),
-                 csv_field(image.item.name), image.size.height, image.size.width, image.scores.counts.foreground);
+  append(csv, "{},{},{},{},{},{}", csv_field(run), csv_field(dataset), csv_field(image.item.name), image.size.height,
+         image.size.width, image.scores.counts.foreground);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
     if (metrics::columns()[i].statistic == metrics::Statistic::pooled) continue;
-    fmt::format_to(std::back_inserter(csv), ",{}", image.values[i]);
+    append(csv, ",{}", image.values[i]);
   }
   csv += '\n';
 }

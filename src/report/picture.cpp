@@ -8,7 +8,7 @@
 
 #include "codmoe/core/files.h"
 #include "codmoe/data/image_file.h"
-#include "markup.h"
+#include "text.h"
 
 namespace codmoe::report {
 

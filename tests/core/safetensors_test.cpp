@@ -62,16 +62,17 @@ void expect_same_bits(const at::Tensor& actual, const at::Tensor& expected) {
 // Written by the safetensors package for Python (0.8.0): two tensors, metadata, and what follows.
 const std::string python_header =
     R"({"__metadata__":{"by":"python"},"n":{"dtype":"I64","shape":[],"data_offsets":[0,8]},)"
-    R"("w":{"dtype":"F32","shape":[2,2],"data_offsets":[8,24]},"h":{"dtype":"BF16","shape":[3],"data_offsets":[24,30]}})";
+    R"("w":{"dtype":"F32","shape":[2,2],"data_offsets":[8,24]},)"
+    R"("h":{"dtype":"BF16","shape":[3],"data_offsets":[24,30]}})";
 
 TEST_F(SafetensorsTest, ReadsAFileWrittenByThePythonPackage) {
   std::string bytes = "\xc8";
   bytes.resize(8, '\0');
   bytes += python_header;
   bytes.resize(8 + 0xc8, ' ');
-  bytes += std::string("\x07\0\0\0\0\0\0\0", 8);                                              // 7
-  bytes += std::string("\0\0\x80\x3f\0\0\0\xc0\0\0\x40\x40\0\0\x80\x7f", 16);                 // 1, -2, 3, inf
-  bytes += std::string("\x80\x3f\0\xc0\x40\x40", 6);                                          // 1, -2, 3
+  bytes += std::string("\x07\0\0\0\0\0\0\0", 8);                               // 7
+  bytes += std::string("\0\0\x80\x3f\0\0\0\xc0\0\0\x40\x40\0\0\x80\x7f", 16);  // 1, -2, 3, inf
+  bytes += std::string("\x80\x3f\0\xc0\x40\x40", 6);                           // 1, -2, 3
   write(bytes);
   const auto file = load_safetensors(path_);
   EXPECT_EQ(file.metadata, (Metadata{{"by", "python"}}));
@@ -85,9 +86,8 @@ TEST_F(SafetensorsTest, ReadsAFileWrittenByThePythonPackage) {
 TEST_F(SafetensorsTest, WritesTheBytesThatThePythonPackageReads) {
   // Largest element first, then by name; the header is padded to a multiple of 8.
   save_safetensors(path_, {{"a", bools({true, false})}, {"b", at::tensor({258}, at::kInt)}}, {{"k", "v"}});
-  const std::string header =
-      R"({"__metadata__":{"k":"v"},"b":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
-      R"("a":{"dtype":"BOOL","shape":[2],"data_offsets":[4,6]}})";
+  const std::string header = R"({"__metadata__":{"k":"v"},"b":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
+                             R"("a":{"dtype":"BOOL","shape":[2],"data_offsets":[4,6]}})";
   std::string expected = std::string("\x88\0\0\0\0\0\0\0", 8) + header;
   expected.resize(8 + 0x88, ' ');
   expected += std::string("\x02\x01\0\0\x01\0", 6);
@@ -97,8 +97,8 @@ TEST_F(SafetensorsTest, WritesTheBytesThatThePythonPackageReads) {
 TEST_F(SafetensorsTest, RoundTripsTheBitsOfEveryDtype) {
   TensorMap tensors;
   const auto bits = at::arange(96, at::kByte) * 37 + 11;
-  for (const auto dtype : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort,
-                           at::kChar, at::kByte}) {
+  for (const auto dtype :
+       {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte}) {
     tensors[std::string("t.") + c10::toString(dtype)] = bits.view(dtype).view({2, -1, 2}).clone();
   }
   tensors["bool"] = bools({true, false, true});
@@ -236,15 +236,18 @@ INSTANTIATE_TEST_SUITE_P(
                 R"({"a":{"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}})", 1,
                 "reach past"},
         Refused{"Overlap",
-                R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+                R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
                 3, "tensor \"b\": it starts at byte 1 of the tensors, inside another tensor"},
         Refused{"Shared",
-                R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+                R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                R"("b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
                 2, "inside another tensor"},
         Refused{"Hole", R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3, "belong to no tensor"},
         Refused{"Leftover", R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 3, "1 bytes after the last"},
         Refused{"DuplicateTensor",
-                R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
+                R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)"
+                R"("a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
                 0, "the key \"a\" occurs twice"},
         Refused{"DuplicateField", R"({"a":{"dtype":"U8","dtype":"I8","shape":[0],"data_offsets":[0,0]}})", 0,
                 "the key \"dtype\" occurs twice"},

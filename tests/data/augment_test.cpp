@@ -8,8 +8,10 @@ namespace {
 
 /// A smooth photograph: red grows to the right, green downwards, blue with both.
 at::Tensor smooth_image(int64_t height, int64_t width) {
-  const auto y = at::arange(height, at::kDouble).div(static_cast<double>(height)).view({height, 1}).expand({height, width});
-  const auto x = at::arange(width, at::kDouble).div(static_cast<double>(width)).view({1, width}).expand({height, width});
+  const auto y =
+      at::arange(height, at::kDouble).div(static_cast<double>(height)).view({height, 1}).expand({height, width});
+  const auto x =
+      at::arange(width, at::kDouble).div(static_cast<double>(width)).view({1, width}).expand({height, width});
   return at::stack({x * 250, y * 250, (x + y) * 120}, 2).to(at::kByte).contiguous();
 }
 
@@ -50,7 +52,8 @@ TEST(AugmentTest, FlipIsTheExactMirrorImage) {
   turned.zoom = 1.1;
   Augmentation both = turned;
   both.flip = true;
-  for (const auto& [plain, flipped] : {std::pair(Augmentation{}, Augmentation{.flip = true}), std::pair(turned, both)}) {
+  for (const auto& [plain, flipped] :
+       {std::pair(Augmentation{}, Augmentation{.flip = true}), std::pair(turned, both)}) {
     const Sample a = apply_augmentation(sample, 40, plain), b = apply_augmentation(sample, 40, flipped);
     EXPECT_TRUE(at::equal(b.image, a.image.flip(1)));
     EXPECT_TRUE(at::equal(b.mask, a.mask.flip(1)));
@@ -129,7 +132,9 @@ TEST(AugmentTest, ColoursFollowTheirDefinition) {
 
 TEST(AugmentTest, SharpnessActsAgainstSmoothing) {
   const Sample sample{test_image(32, 32), test_mask(32, 32)};
-  const auto roughness = [](const at::Tensor& image) { return image.to(at::kDouble).diff(1, 1).abs().mean().item<double>(); };
+  const auto roughness = [](const at::Tensor& image) {
+    return image.to(at::kDouble).diff(1, 1).abs().mean().item<double>();
+  };
   Augmentation smooth, sharp;
   smooth.sharpness = 0.0;
   sharp.sharpness = 1.5;

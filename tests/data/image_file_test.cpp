@@ -30,15 +30,18 @@ TEST_F(ImageFileTest, NamesWithSpacesAndOtherAlphabets) {
 }
 
 TEST_F(ImageFileTest, MasksOfOtherKindsBecomeGrey) {
-  write_bytes(dir_ / "palette.png",  // black, white, (128, 0, 0)
-              from_hex("89504e470d0a1a0a0000000d494844520000000400000002080300000048768d5100000009504c5445000000ffffff8000"
-                       "0092f398f1000000104944415478da63606064646000222600001f0006c4e43cfd0000000049454e44ae426082"));
-  write_bytes(dir_ / "onebit.png",
-              from_hex("89504e470d0a1a0a0000000d49484452000000080000000201000000004defa4040000000c4944415478da63d8c0c0"
-                       "0800021500b2df66dc090000000049454e44ae426082"));
-  write_bytes(dir_ / "sixteen.png",
-              from_hex("89504e470d0a1a0a0000000d494844520000000200000001100000000081d9fc150000000d4944415478da636060f8ff"
-                       "1f00030201ff392919be0000000049454e44ae426082"));
+  write_bytes(
+      dir_ / "palette.png",  // black, white, (128, 0, 0)
+      from_hex("89504e470d0a1a0a0000000d494844520000000400000002080300000048768d5100000009504c5445000000ffffff8000"
+               "0092f398f1000000104944415478da63606064646000222600001f0006c4e43cfd0000000049454e44ae426082"));
+  write_bytes(
+      dir_ / "onebit.png",
+      from_hex("89504e470d0a1a0a0000000d49484452000000080000000201000000004defa0400000000c4944415478da63d8c0c008"
+               "00021500b2df66dc090000000049454e44ae426082"));
+  write_bytes(
+      dir_ / "sixteen.png",
+      from_hex("89504e470d0a1a0a0000000d494844520000000200000001100000000081d9fc150000000d4944415478da636060f8ff"
+               "1f00030201ff392919be0000000049454e44ae426082"));
   write_png(dir_ / "rgb.png", test_mask(6, 6).unsqueeze(2).expand({6, 6, 3}));
   const auto expect = [&](const char* file, std::initializer_list<int64_t> values, at::IntArrayRef shape) {
     const auto wanted = at::tensor(at::ArrayRef<int64_t>(values)).view(shape).to(at::kByte);
@@ -73,8 +76,10 @@ TEST_F(ImageFileTest, EveryErrorNamesTheFile) {
   expect("garbage.jpg", "no image");
   write_png(dir_ / "whole.png", test_image(40, 40));
   const std::string png = read_bytes(dir_ / "whole.png");
-  write_bytes(dir_ / "cut.png", png.substr(0, png.size() / 2));
-  expect("cut.png", "truncated");
+  for (const std::size_t length : {std::size_t{20}, png.size() / 2, png.size() - 1}) {
+    write_bytes(dir_ / "cut.png", png.substr(0, length));
+    expect("cut.png", "truncated");
+  }
 }
 
 TEST_F(ImageFileTest, AJpegCutAnywhereIsAnError) {
@@ -96,7 +101,8 @@ TEST(ResizeTest, AreaIsTheMeanOfTheCoveredPixels) {
 
 TEST(ResizeTest, BilinearTakesHalfPixelCentres) {
   const auto image = test_mask(9, 14);
-  const auto wanted = at::upsample_bilinear2d(image.to(at::kDouble).view({1, 1, 9, 14}), {30, 31}, false).view({30, 31});
+  const auto wanted =
+      at::upsample_bilinear2d(image.to(at::kDouble).view({1, 1, 9, 14}), {30, 31}, false).view({30, 31});
   for (const auto how : {Interpolation::bilinear, Interpolation::area}) {  // area does the same where it grows
     const auto got = resize(image, 30, 31, how).to(at::kDouble);
     EXPECT_LE((got - wanted).abs().max().item<double>(), 1.5);

@@ -22,7 +22,8 @@ class LoaderTest : public FolderTest {
   }
 
   std::unique_ptr<Loader> make(const AugmentOptions& augment = {}, uint64_t seed = 5) const {
-    return std::make_unique<Loader>(std::make_shared<Dataset>(DatasetOptions{dir_, {}}), options_, augment, seed, false);
+    return std::make_unique<Loader>(std::make_shared<Dataset>(DatasetOptions{dir_, {}}), options_, augment, seed,
+                                    false);
   }
 
   static std::vector<Batch> rest_of(Loader& loader) {

@@ -40,6 +40,25 @@ TEST_P(NearestForegroundTest, AgreesWithSearchThroughAllPixels) {
   }
 }
 
+TEST(NearestForegroundRows, OnwardsIsAShortCutOnly) {
+  at::Tensor mask = at::zeros({90, 70}, at::kByte);
+  mask.slice(0, 30, 50).slice(1, 5, 60).copy_(make_vector({"sparse", "zero", 20, 55, 3}).mask_hw.gt(128));
+  NearestForeground nearest(mask.const_data_ptr<uint8_t>(), 90, 70);
+  NearestForeground step_by_step(mask.const_data_ptr<uint8_t>(), 90, 70);
+  std::vector<int32_t> index(70);
+  std::vector<int32_t> squared_distance(70);
+  std::vector<int32_t> expected_index(70);
+  std::vector<int32_t> expected_distance(70);
+  const auto check = [&](int64_t i, bool onwards) {
+    nearest.row(i, index.data(), squared_distance.data(), onwards);
+    step_by_step.row(i, expected_index.data(), expected_distance.data());
+    EXPECT_EQ(index, expected_index) << "row " << i;
+    EXPECT_EQ(squared_distance, expected_distance) << "row " << i;
+  };
+  for (int64_t i = 29; i >= 0; --i) check(i, i < 29);
+  for (int64_t i = 50; i < 90; ++i) check(i, i > 50);
+}
+
 INSTANTIATE_TEST_SUITE_P(Masks, NearestForegroundTest,
                          testing::Values("full", "pixel", "first_pixel", "last_pixel", "last_column", "ellipse", "hole",
                                          "noise", "sparse", "grid", "columns", "rows", "grey"),

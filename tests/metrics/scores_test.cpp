@@ -13,7 +13,9 @@ namespace codmoe::metrics {
 namespace {
 
 at::Tensor bytes(std::initializer_list<int64_t> values, int64_t height, int64_t width) {
-  return at::tensor(at::ArrayRef<int64_t>(values.begin(), values.size()), at::kLong).to(at::kByte).view({height, width});
+  return at::tensor(at::ArrayRef<int64_t>(values.begin(), values.size()), at::kLong)
+      .to(at::kByte)
+      .view({height, width});
 }
 
 TEST(Scores, PredictionsAreStretchedUnlessToldOtherwise) {

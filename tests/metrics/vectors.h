@@ -78,8 +78,7 @@ inline PredMask make_vector(const VectorCase& the_case) {
       {"inverse", [&] { return 255 - mask; }},
       {"halves", [&] { return j * 2 < w ? 40 : 220; }},
       {"quarters", [&] { return j * 2 < w ? (i * 2 < h ? 0 : 60) : (i * 2 < h ? 150 : 250); }},
-      {"shifted",
-       [&] { return 30 + 190 * (square(2 * i - h - 3) * 9 + square(2 * j - w + 4) * 4 < square(h + w)); }},
+      {"shifted", [&] { return 30 + 190 * (square(2 * i - h - 3) * 9 + square(2 * j - w + 4) * 4 < square(h + w)); }},
       {"soft", [&] { return 255 * h * w / (h * w + square(2 * i - h) * 2 + square(2 * j - w) * 3); }},
       {"good", [&] { return mask * 3 / 4 + random.below(64); }},
   };

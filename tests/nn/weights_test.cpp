@@ -19,9 +19,12 @@ torch::nn::Sequential make_net() {
 
 /// Tensors that fit make_net(), each filled with its own value.
 TensorMap make_tensors() {
-  return {{"0.weight", at::full({3, 2, 1, 1}, 1.5)}, {"0.bias", at::full({3}, 2.5)},
-          {"1.weight", at::full({3}, 3.5)},          {"1.bias", at::full({3}, 4.5)},
-          {"1.running_mean", at::full({3}, 5.5)},    {"1.running_var", at::full({3}, 6.5)},
+  return {{"0.weight", at::full({3, 2, 1, 1}, 1.5)},
+          {"0.bias", at::full({3}, 2.5)},
+          {"1.weight", at::full({3}, 3.5)},
+          {"1.bias", at::full({3}, 4.5)},
+          {"1.running_mean", at::full({3}, 5.5)},
+          {"1.running_var", at::full({3}, 6.5)},
           {"1.num_batches_tracked", at::scalar_tensor(7, at::kLong)}};
 }
 

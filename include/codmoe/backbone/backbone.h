@@ -39,7 +39,8 @@ class Backbone : public torch::nn::Module {
 
   using torch::nn::Module::Module;
 
-  /// x: [B, 3, H, W], normalised by normalization(). Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)].
+  /// x: [B, 3, H, W], normalised by normalization().
+  /// Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)].
   virtual std::vector<at::Tensor> forward(const at::Tensor& x_bchw) = 0;
 
   /// Channels of each feature, finest first.

@@ -1,4 +1,4 @@
-// A backbone of 0.13 million parameters, for the demo and the tests: it learns texture from scratch on a CPU in minutes.
+// A backbone of 0.13 million parameters, for the demo and the tests: fit to learn texture from scratch on a CPU.
 #pragma once
 
 #include <torch/nn/modules/container/sequential.h>
@@ -8,12 +8,12 @@
 namespace codmoe::backbone {
 
 struct TinyOptions {
-  int64_t stem = 16;                               ///< channels at stride 2
-  std::vector<int64_t> channels{24, 40, 64, 96};   ///< at strides 4, 8, 16, 32
+  int64_t stem = 16;                              ///< channels at stride 2
+  std::vector<int64_t> channels{24, 40, 64, 96};  ///< at strides 4, 8, 16, 32
 };
 
-/// A stem at stride 2, then four stages, each a 3x3 convolution of stride 2 and a residual block: plain 3x3 at strides 4
-/// and 8, where texture lives; depthwise 5x5 and 1x1 at 16 and 32, for reach at little cost. Batch norm and ReLU.
+/// A stem at stride 2, then four stages, each a 3x3 convolution of stride 2 and a residual block: plain 3x3 at strides
+/// 4 and 8, where texture lives; depthwise 5x5 and 1x1 at 16 and 32, for reach at little cost. Batch norm and ReLU.
 class Tiny : public Backbone {
  public:
   explicit Tiny(const TinyOptions& options = {});

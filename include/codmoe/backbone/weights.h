@@ -10,8 +10,8 @@
 namespace codmoe::backbone {
 
 /// Loads a safetensors file in timm's names; the classifier's keys are ignored.
-/// @throws core::Error where a key is missing, unexpected or mis-shaped, or the file is damaged; for a file of torch.save
-///   (.pth, .pt) the message says how to convert it.
+/// @throws core::Error where a key is missing, unexpected or mis-shaped, or the file is damaged; for a file of
+///   torch.save (.pth, .pt) the message says how to convert it.
 nn::LoadReport load_weights(Backbone& backbone, const std::filesystem::path& path);
 
 /// Checks `input` against the backbone `name`, then writes to `output` what the backbone uses, under timm's names.

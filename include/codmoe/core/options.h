@@ -63,9 +63,9 @@ std::string_view name_of(T value) {
 
 /// A bad value or combination, thrown from an option struct's check(): `key` is relative to that struct. The reader
 /// turns it into a UsageError with file, line and the whole key path.
-class BadOption : public Error {
+class BadOption : public UsageError {
  public:
-  BadOption(std::string key, const std::string& message) : Error(message), key_(std::move(key)) {}
+  BadOption(std::string key, const std::string& message) : UsageError(message), key_(std::move(key)) {}
   const std::string& key() const noexcept { return key_; }
 
  private:

@@ -20,8 +20,8 @@ struct SafetensorsFile {
 
 /// Reads a whole file; dtypes F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL.
 /// Everything the header claims is checked before any memory is taken for it, so a damaged, truncated or hostile file
-/// is refused with one line. @throws Error naming the file and, where there is one, the tensor; for a file of torch.save
-/// (.pth, .pt) it says how to convert it.
+/// is refused with one line. @throws Error naming the file and, where there is one, the tensor; for a file of
+/// torch.save (.pth, .pt) it says how to convert it.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
 /// Writes `tensors` (any device and strides; copied to contiguous CPU memory) so that a reader sees the old file or the

@@ -41,10 +41,10 @@ struct AugmentOptions {
 /// One sample's changes. The defaults change nothing.
 struct Augmentation {
   bool flip = false;
-  double angle = 0.0;                          ///< degrees, counter-clockwise
-  double zoom = 1.0;                           ///< above 1: the object grows
-  double left = 0.0, top = 0.0;                ///< cut from these margins, as a part of width and height
-  double width = 1.0, height = 1.0;            ///< what is kept, as a part of width and height
+  double angle = 0.0;                ///< degrees, counter-clockwise
+  double zoom = 1.0;                 ///< above 1: the object grows
+  double left = 0.0, top = 0.0;      ///< cut from these margins, as a part of width and height
+  double width = 1.0, height = 1.0;  ///< what is kept, as a part of width and height
   double brightness = 1.0, contrast = 1.0, saturation = 1.0, sharpness = 1.0;
 
   bool moves() const { return flip || angle != 0.0 || zoom != 1.0 || width != 1.0 || height != 1.0; }

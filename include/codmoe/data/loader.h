@@ -23,11 +23,11 @@ struct Batch {
 
 struct LoaderOptions {
   int64_t batch_size = 16;
-  int64_t size = 352;       ///< side of the square batch, pixels
-  int64_t threads = 0;      ///< workers; 0: one a core, 16 at most
-  int64_t prefetch = 4;     ///< batches in preparation or ready, which bounds the memory
-  bool shuffle = true;      ///< a new order every epoch
-  bool drop_last = false;   ///< leave out a last batch that is not full
+  int64_t size = 352;      ///< side of the square batch, pixels
+  int64_t threads = 0;     ///< workers; 0: one a core, 16 at most
+  int64_t prefetch = 4;    ///< batches in preparation or ready, which bounds the memory
+  bool shuffle = true;     ///< a new order every epoch
+  bool drop_last = false;  ///< leave out a last batch that is not full
 
   template <class Visitor>
   void fields(Visitor&& visit) {

@@ -17,14 +17,14 @@ namespace codmoe::data {
 
 struct SynthOptions {
   int64_t count = 240;
-  int64_t size = 256;          ///< side of the square images, pixels
+  int64_t size = 256;  ///< side of the square images, pixels
   int64_t seed = 0;
   int64_t held_out = 0;        ///< the last so many go to val.txt, the others to train.txt; 0: no lists
   double min_coverage = 0.03;  ///< of the image by all its objects
   double max_coverage = 0.25;
   int64_t max_objects = 3;
-  double fineness = 2.0;       ///< wavelength of the background's texture over that of the object's
-  double soft_edge = 0.008;    ///< half the width of the blend across the outline, in image sides
+  double fineness = 2.0;     ///< wavelength of the background's texture over that of the object's
+  double soft_edge = 0.008;  ///< half the width of the blend across the outline, in image sides
 
   template <class Visitor>
   void fields(Visitor&& visit) {

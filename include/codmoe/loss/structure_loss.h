@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "codmoe/core/options.h"
 
 namespace codmoe::loss {
@@ -33,6 +35,10 @@ struct StructureLossOptions {
 /// sum(w * bce) / sum(w) + 1 - (I + 1) / (U - I + 1), with w = 1 + weight * |box mean of the mask - mask|,
 /// I = sum(w * p * m), U = sum(w * (p + m)), p = sigmoid(logits). Source: F3Net (Wei et al. 2020).
 at::Tensor structure_loss(const at::Tensor& logits_b1hw, const at::Tensor& mask_b1hw,
+                          const StructureLossOptions& options);
+
+/// Deep supervision: the sum over several outputs for one mask, whose weights w are computed once.
+at::Tensor structure_loss(const std::vector<at::Tensor>& outputs, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options);
 
 }  // namespace codmoe::loss

@@ -15,8 +15,8 @@ struct MoeOptions {
   int64_t top_k = 2;  ///< experts an image
   Dispatch dispatch = Dispatch::automatic;
   nn::NormKind norm = nn::NormKind::batch;
-  RouterOptions router;
-  BalanceOptions balance;
+  RouterOptions router = {};
+  BalanceOptions balance = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {

@@ -18,7 +18,7 @@ class LoadMeter {
  public:
   /// Adds a batch without waiting for the device.
   void add(const Routing& routing);
-  /// Reads the sums (one synchronisation) and starts anew. Zeros where nothing was added.
+  /// Reads the sums (one synchronisation) and starts anew. Empty where nothing was added.
   LoadReport take();
 
  private:

@@ -32,8 +32,9 @@ struct LoadPolicy {
   bool allow_missing = false;     ///< leave these as they are
   bool allow_unexpected = false;  ///< leave these out
   bool allow_misshaped = false;   ///< leave these as they are
-  std::vector<std::string> ignored_prefixes = {};  ///< unexpected keys that begin so are left out, such as "classifier."
-  std::string source = "the weights";              ///< names the tensors in messages: the file they came from
+  /// Unexpected keys that begin so are left out, such as "classifier."
+  std::vector<std::string> ignored_prefixes = {};
+  std::string source = "the weights";  ///< names the tensors in messages: the file they came from
 };
 
 /// Parameters and buffers by dotted name, sharing the module's memory (detached).

@@ -41,8 +41,8 @@ struct Size {
 
 /// One scored prediction.
 struct ImageResult {
-  data::Item item;  ///< `image` may be empty: no photograph known
-  Size size;        ///< of the mask
+  data::Item item;                   ///< `image` may be empty: no photograph known
+  Size size;                         ///< of the mask
   std::optional<Size> resized_from;  ///< the prediction's own size where it was not the mask's
   int mask_max = 0;                  ///< highest level of the mask
   metrics::ImageScores scores;

@@ -1,10 +1,12 @@
-#include "jpeg_end.h"
+#include "whole_file.h"
 
 #include <cstdint>
 
 namespace codmoe::data {
 namespace {
 
+constexpr std::string_view kJpegSignature = "\xFF\xD8\xFF";
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1A\n";
 constexpr uint8_t kEndOfImage = 0xD9;
 
 /// Markers without a length field: TEM, RST0-7, SOI.
@@ -19,10 +21,9 @@ std::size_t next_marker(std::string_view bytes, std::size_t at) {
   return bytes.size();
 }
 
-}  // namespace
+std::size_t byte_at(std::string_view bytes, std::size_t at) { return static_cast<uint8_t>(bytes[at]); }
 
 bool jpeg_is_whole(std::string_view bytes) {
-  if (!bytes.starts_with("\xFF\xD8\xFF")) return true;
   std::size_t at = 2;
   while ((at = next_marker(bytes, at)) < bytes.size()) {
     const auto marker = static_cast<uint8_t>(bytes[at + 1]);
@@ -32,11 +33,28 @@ bool jpeg_is_whole(std::string_view bytes) {
       continue;
     }
     if (at + 3 >= bytes.size()) return false;
-    const auto high = static_cast<uint8_t>(bytes[at + 2]);
-    const auto low = static_cast<uint8_t>(bytes[at + 3]);
-    at += 2 + std::size_t{high} * 256 + low;  // the scan's coded data, if any, follows and holds no marker but RSTn
+    at += 2 + byte_at(bytes, at + 2) * 256 + byte_at(bytes, at + 3);  // coded data may follow: no marker but RSTn in it
   }
   return false;
+}
+
+/// Walks the chunks: length (4 bytes), type (4), data, checksum (4).
+bool png_is_whole(std::string_view bytes) {
+  for (std::size_t at = kPngSignature.size(); at + 12 <= bytes.size();) {
+    if (bytes.substr(at + 4, 4) == "IEND") return true;
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) length = length * 256 + byte_at(bytes, at + i);
+    at += 12 + length;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool is_whole(std::string_view bytes) {
+  if (bytes.starts_with(kJpegSignature)) return jpeg_is_whole(bytes);
+  if (bytes.starts_with(kPngSignature)) return png_is_whole(bytes);
+  return true;
 }
 
 }  // namespace codmoe::data

@@ -1,0 +1,103 @@
+// codmoe-bench: measures parts of codmoe, each by its own subcommand.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "benchmarks/compare.h"
+#include "benchmarks/layer.h"
+#include "codmoe/core/device.h"
+#include "common/cli.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace codmoe;
+
+struct Arguments {
+  apps::CommonOptions common;
+  std::vector<std::string> batch, dtype, dispatch, pass;  ///< short forms of --set
+  fs::path json, compare, save_io;
+};
+
+void declare_layer(CLI::App& app, Arguments& args) {
+  args.common.add_config(app);
+  args.common.add_device(app);
+  const auto list = [&](const char* flag, std::vector<std::string>& target, const char* help) {
+    app.add_option(flag, target, help)->delimiter(',')->allow_extra_args(false);
+  };
+  list("--batch", args.batch, "batch sizes: 1,4,8,16");
+  list("--dtype", args.dtype, "float32, tf32, bfloat16");
+  list("--dispatch", args.dispatch, "strategies: sequential,batched,dense");
+  list("--pass", args.pass, "forward, train");
+  app.add_option("--json", args.json, "write the cases as JSON");
+  app.add_option("--compare", args.compare, "JSON of an earlier run; exit 1 where a case became slower");
+  app.add_option("--save-io", args.save_io, "write weights, input, output and routes as safetensors");
+}
+
+/// The short forms as overrides, after those of --set.
+void append_overrides(Arguments& args) {
+  const auto append = [&](const char* key, const std::vector<std::string>& values) {
+    if (!values.empty()) args.common.overrides.push_back(fmt::format("{}=[{}]", key, fmt::join(values, ", ")));
+  };
+  append("batch", args.batch);
+  append("dtype", args.dtype);
+  append("dispatch", args.dispatch);
+  append("pass", args.pass);
+}
+
+/// Prints the changes. @throws core::Error where a case became slower.
+void report_changes(const fs::path& file, const std::vector<bench::Record>& before,
+                    const std::vector<bench::Record>& after) {
+  const auto changes = bench::compare(before, after);
+  if (changes.empty()) throw core::Error(fmt::format("{}: has none of these cases on this device", file.string()));
+  fmt::print("\nagainst {}:\n{}", file.string(), bench::format_changes(changes));
+  const auto slower = std::ranges::count_if(changes, [](const auto& change) { return change.slower; });
+  if (slower == 0) return;
+  throw core::Error(fmt::format("{} of {} cases are slower than in {}", slower, changes.size(), file.string()));
+}
+
+void run_layer(Arguments& args) {
+  append_overrides(args);
+  bench::LayerOptions options;
+  if (!apps::load_options(args.common, options)) return;
+  const auto device = core::parse_device(args.common.device);
+  std::vector<bench::Record> before;
+  if (!args.compare.empty()) before = bench::read_records(args.compare);
+
+  const auto records = bench::run_layer(options, device);
+  fmt::print("{}", bench::format_table(records));
+  if (!args.json.empty()) bench::write_records(args.json, records);
+  if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
+  if (!args.compare.empty()) report_changes(args.compare, before, records);
+}
+
+/// What to do for a command line without a subcommand of ours.
+[[noreturn]] void refuse(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* subcommand : app.get_subcommands([](const auto*) { return true; })) names.push_back(subcommand->get_name());
+  const auto words = app.remaining();
+  if (words.empty()) throw core::UsageError(fmt::format("name what to measure: {}", fmt::join(names, ", ")));
+  if (!app.get_subcommands().empty()) throw core::UsageError(fmt::format("'{}' is unknown; see --help", words.front()));
+  throw core::UsageError(fmt::format("'{}' is unknown; allowed are {}", words.front(), fmt::join(names, ", ")));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments args;
+  CLI::App* program = nullptr;
+  CLI::App* layer = nullptr;
+  return apps::run(
+      "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
+      [&](CLI::App& app) {
+        program = &app;
+        layer = app.add_subcommand("layer", "the sparse layer alone, every dispatch")->fallthrough();
+        declare_layer(*layer, args);
+        app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
+      },
+      [&] {
+        if (!program->remaining().empty() || !layer->parsed()) refuse(*program);
+        run_layer(args);
+      });
+}

@@ -1,0 +1,55 @@
+// Checkpoints: folders that are whole or absent.
+#pragma once
+
+#include <filesystem>
+
+#include "codmoe/core/options_json.h"
+#include "codmoe/engine/adamw.h"
+
+namespace codmoe::engine {
+
+/// Where a run stands.
+struct Progress {
+  int64_t step = 0;   ///< optimizer steps done
+  int64_t epoch = 0;  ///< epochs done
+  int64_t batch = 0;  ///< batches done of the epoch under way
+  double best_iou = -1.0;
+  int64_t best_step = -1;
+};
+
+/// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors and state.json, and the
+/// relative links `last` and `best`. A step folder is written beside, synced and renamed, so that no moment leaves half
+/// of one; links are replaced by a rename.
+class CheckpointStore {
+ public:
+  explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  /// Saves, points `last` (and `best`, where asked) to it, and removes what is older than the newest `keep_last`.
+  /// @throws core::Error naming the file; earlier checkpoints stay as they were.
+  void save(const torch::nn::Module& model, const AdamW& optimizer, const Progress& progress, const core::Json& config,
+            const std::string& data_fingerprint, bool best, int64_t keep_last) const;
+
+ private:
+  std::filesystem::path write_step(const torch::nn::Module& model, const AdamW& optimizer, const core::Json& state) const;
+  void prune(int64_t keep_last) const;
+
+  std::filesystem::path folder_;
+};
+
+/// What state.json says.
+struct SavedState {
+  Progress progress;
+  core::Json config;
+  std::string data_fingerprint;
+};
+
+/// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`), a link or a
+/// step folder itself. @throws core::Error where there is none.
+std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
+
+SavedState read_state(const std::filesystem::path& step_folder);
+
+/// Restores the optimizer and the random generators (the model is loaded by nn::load_state).
+void restore_optimizer(const std::filesystem::path& step_folder, AdamW& optimizer);
+
+}  // namespace codmoe::engine

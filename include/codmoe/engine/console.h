@@ -1,0 +1,39 @@
+// What a person sees while a run goes on.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace codmoe::engine {
+
+/// A progress line on standard error: redrawn in place on a terminal, a plain line now and then elsewhere.
+class ProgressLine {
+ public:
+  /// `unit` names what is counted, "images"; `already` were done before this run began.
+  ProgressLine(std::string title, int64_t total, std::string unit, int64_t already = 0);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  /// `details` stand behind the bar: "loss 1.23  lr 1e-04".
+  void update(int64_t done, const std::string& details = "");
+  /// Units a second since the construction.
+  double rate() const;
+  /// Clears the line, so that something else can be printed.
+  void clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void draw(const std::string& details);
+
+  std::string title_, unit_;
+  int64_t total_, already_, done_;
+  bool terminal_;
+  Clock::time_point begin_, drawn_;
+};
+
+/// 75 -> "1:15", 4000 -> "1:06:40".
+std::string format_duration(double seconds);
+
+}  // namespace codmoe::engine

@@ -1,0 +1,56 @@
+// A whole training run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "codmoe/engine/checkpoint.h"
+#include "codmoe/engine/console.h"
+#include "codmoe/engine/predictor.h"
+#include "codmoe/engine/run_log.h"
+#include "codmoe/engine/train_step.h"
+
+namespace codmoe::engine {
+
+/// Trains a detector by its options, in a run folder. The same options and seed give the same weights, bit for bit, on
+/// the CPU, and on CUDA with `deterministic`; a run that was stopped and resumed gives those of one left alone.
+class Trainer {
+ public:
+  /// @throws core::Error for data or weights that cannot be read.
+  Trainer(const TrainOptions& options, std::filesystem::path run_folder, c10::Device device);
+
+  /// Goes on from a step folder. @throws core::Error where it doesn't fit the options or the training set.
+  void resume(const std::filesystem::path& step_folder);
+
+  /// Trains to the last epoch. @throws core::Interrupted after a checkpoint, when SIGINT or SIGTERM came.
+  void run();
+
+  const Progress& progress() const { return progress_; }
+  model::Detector& model() { return model_; }
+
+ private:
+  int64_t steps_per_epoch() const;
+  std::vector<data::Batch> next_group();
+  void run_epoch(ProgressLine& line);
+  void after_step(const at::Tensor& loss, ProgressLine& line);
+  void finish_epoch();
+  /// Mean IoU on the validation set.
+  double validate();
+  void save(bool best);
+  double lr_factor_now() const;
+
+  TrainOptions options_;
+  std::filesystem::path folder_;
+  c10::Device device_;
+  std::shared_ptr<const data::Dataset> train_, val_;
+  data::Loader loader_;
+  model::Detector model_;
+  TrainStep step_;
+  Progress progress_;
+  std::unique_ptr<RunLog> log_;
+  at::Tensor loss_sum_;      // of the steps since the last line of the log, on the device
+  int64_t loss_steps_ = 0;
+  double shown_loss_ = 0.0;  // the mean that was read last
+};
+
+}  // namespace codmoe::engine

@@ -1,0 +1,67 @@
+#include "codmoe/engine/console.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace codmoe::engine {
+
+namespace {
+
+constexpr int kBarWidth = 24;
+constexpr std::chrono::milliseconds kTerminalPause{100};
+constexpr std::chrono::seconds kLogPause{10};
+
+}  // namespace
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<int64_t>(std::max(seconds, 0.0) + 0.5);
+  const auto hours = whole / 3600, minutes = whole / 60 % 60;
+  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60) : fmt::format("{}:{:02}", minutes, whole % 60);
+}
+
+ProgressLine::ProgressLine(std::string title, int64_t total, std::string unit, int64_t already)
+    : title_(std::move(title)),
+      unit_(std::move(unit)),
+      total_(total),
+      already_(already),
+      done_(already),
+      terminal_(::isatty(STDERR_FILENO) != 0),
+      begin_(Clock::now()),
+      drawn_(begin_) {}
+
+ProgressLine::~ProgressLine() { clear(); }
+
+double ProgressLine::rate() const {
+  const std::chrono::duration<double> passed = Clock::now() - begin_;
+  return passed.count() > 0 ? static_cast<double>(done_ - already_) / passed.count() : 0.0;
+}
+
+void ProgressLine::update(int64_t done, const std::string& details) {
+  done_ = done;
+  const auto now = Clock::now();
+  if (now - drawn_ < (terminal_ ? Clock::duration(kTerminalPause) : Clock::duration(kLogPause))) return;
+  drawn_ = now;
+  draw(details);
+}
+
+void ProgressLine::draw(const std::string& details) {
+  const double speed = rate();
+  const auto left = speed > 0 ? format_duration(static_cast<double>(total_ - done_) / speed) : "?";
+  const auto tail = fmt::format("{}/{}  {}{}{:.1f} {}/s  ETA {}", done_, total_, details, details.empty() ? "" : "  ",
+                                speed, unit_, left);
+  if (!terminal_) {
+    spdlog::info("{} {}", title_, tail);
+    return;
+  }
+  const auto filled = static_cast<int>(kBarWidth * done_ / std::max<int64_t>(total_, 1));
+  fmt::print(stderr, "\r\x1b[2K{} [{:=<{}}{: <{}}] {}", title_, "", filled, "", kBarWidth - filled, tail);
+}
+
+void ProgressLine::clear() {
+  if (terminal_) fmt::print(stderr, "\r\x1b[2K");
+}
+
+}  // namespace codmoe::engine

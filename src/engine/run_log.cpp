@@ -1,0 +1,38 @@
+#include "codmoe/engine/run_log.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "codmoe/core/files.h"
+
+namespace codmoe::engine {
+
+namespace {
+
+using core::Json;
+
+/// The whole lines up to `step`; a line that a crash cut short is dropped.
+std::string lines_up_to(const std::filesystem::path& file, int64_t step) {
+  std::istringstream all(core::read_file(file));
+  std::string kept;
+  for (std::string line; std::getline(all, line);) {
+    const auto parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (parsed.is_object() && parsed.value("step", int64_t{0}) <= step) kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+RunLog::RunLog(std::filesystem::path file, int64_t step) : file_(std::move(file)) {
+  if (std::filesystem::exists(file_)) core::write_file_atomically(file_, lines_up_to(file_, step));
+  stream_.open(file_, std::ios::app);
+}
+
+void RunLog::write(const Json& line) {
+  stream_ << line.dump() << std::endl;
+  if (!stream_) throw core::Error(fmt::format("cannot write {}", file_.string()));
+}
+
+}  // namespace codmoe::engine

@@ -1,0 +1,25 @@
+// Pieces of text.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace codmoe::report {
+
+template <class... Args>
+void append(std::string& text, fmt::format_string<Args...> format, Args&&... args) {
+  fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
+}
+
+/// "a, b, c and 4 more": at most `most` of them.
+std::string list_names(std::span<const std::string> names, std::size_t most);
+
+/// For text and quoted attributes of HTML and SVG.
+std::string escape_markup(std::string_view text);
+
+}  // namespace codmoe::report

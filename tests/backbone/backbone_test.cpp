@@ -1,0 +1,128 @@
+// What holds for every backbone of the registry.
+#include "codmoe/backbone/backbone.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include "codmoe/backbone/registry.h"
+#include "codmoe/core/error.h"
+#include "codmoe/core/options.h"
+
+namespace codmoe::backbone {
+namespace {
+
+class BackboneTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    at::manual_seed(1);
+    backbone_ = make_backbone({.name = GetParam()});
+  }
+  std::shared_ptr<Backbone> backbone_;
+};
+
+TEST_P(BackboneTest, GivesOneFeatureAStrideAtAnySize) {
+  backbone_->eval();
+  const c10::NoGradGuard no_grad;
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{64, 96}, {33, 50}}) {
+    const auto features = backbone_->forward(at::randn({1, 3, height, width}));
+    ASSERT_EQ(features.size(), Backbone::strides.size());
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      const auto stride = Backbone::strides[i];
+      EXPECT_EQ(features[i].sizes(), (std::vector<int64_t>{1, backbone_->channels()[i], (height + stride - 1) / stride,
+                                                           (width + stride - 1) / stride}));
+    }
+  }
+}
+
+TEST_P(BackboneTest, EveryParameterGetsAGradient) {
+  backbone_->train();
+  auto loss = at::zeros({});
+  for (const auto& feature : backbone_->forward(at::randn({2, 3, 64, 64}))) loss = loss + feature.square().mean();
+  loss.backward();
+  for (const auto& item : backbone_->named_parameters()) {
+    ASSERT_TRUE(item.value().grad().defined()) << item.key();
+    EXPECT_GT(item.value().grad().abs().max().item<double>(), 0.0) << item.key();
+  }
+}
+
+TEST_P(BackboneTest, ChannelsLastComesOutAsItWentIn) {
+  backbone_->eval();
+  const c10::NoGradGuard no_grad;
+  const auto image = at::randn({1, 3, 64, 64});
+  const auto planar = backbone_->forward(image);
+  const auto interleaved = backbone_->forward(image.contiguous(at::MemoryFormat::ChannelsLast));
+  for (std::size_t i = 0; i < planar.size(); ++i) {
+    EXPECT_TRUE(interleaved[i].is_contiguous(at::MemoryFormat::ChannelsLast)) << "level " << i;
+    EXPECT_TRUE(interleaved[i].allclose(planar[i], 1e-4, 1e-4)) << "level " << i;
+  }
+}
+
+TEST_P(BackboneTest, AnImageInEvaluationDoesNotDependOnItsBatch) {
+  backbone_->eval();
+  const c10::NoGradGuard no_grad;
+  const auto images = at::randn({3, 3, 64, 64});
+  const auto together = backbone_->forward(images);
+  const auto alone = backbone_->forward(images.slice(0, 1, 2));
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_TRUE(together[i].slice(0, 1, 2).allclose(alone[i], 1e-4, 1e-4)) << "level " << i;
+  }
+}
+
+TEST_P(BackboneTest, SaysHowToNormaliseColours) {
+  const auto [mean, std] = backbone_->normalization();
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(mean[i] > 0.3 && mean[i] < 0.7);
+    EXPECT_TRUE(std[i] > 0.1 && std[i] <= 0.5);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, BackboneTest, ::testing::Values("tf_efficientnet_lite0", "tiny"));
+
+int64_t count_parameters(const std::string& name) {
+  int64_t count = 0;
+  for (const auto& parameter : make_backbone({.name = name})->parameters()) count += parameter.numel();
+  return count;
+}
+
+TEST(Registry, ListsItsNames) {
+  EXPECT_EQ(backbone_names(),
+            (std::vector<std::string>{"tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2",
+                                      "tf_efficientnet_lite3", "tf_efficientnet_lite4", "tiny"}));
+}
+
+TEST(Registry, BackbonesHaveTimmsSizes) {  // timm 1.0.31, features_only with strides 4 to 32
+  EXPECT_EQ(count_parameters("tf_efficientnet_lite0"), 2958848);
+  EXPECT_EQ(count_parameters("tf_efficientnet_lite1"), 3723520);
+  EXPECT_EQ(count_parameters("tf_efficientnet_lite2"), 4357952);
+  EXPECT_EQ(count_parameters("tf_efficientnet_lite3"), 6422016);
+  EXPECT_EQ(count_parameters("tf_efficientnet_lite4"), 11149568);
+}
+
+TEST(Registry, TinyIsSmall) {
+  EXPECT_GT(count_parameters("tiny"), 100'000);
+  EXPECT_LT(count_parameters("tiny"), 200'000);
+}
+
+TEST(Registry, AnUnknownNameListsTheKnown) {
+  const auto listing =
+      "must be one of tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, "
+      "tf_efficientnet_lite3, tf_efficientnet_lite4, tiny; it is 'resnet'";
+  try {
+    make_backbone({.name = "resnet"});
+    FAIL() << "it was accepted";
+  } catch (const core::UsageError& error) {
+    EXPECT_EQ(std::string(error.what()), std::string("the backbone ") + listing);
+  }
+  try {
+    BackboneOptions{.name = "resnet"}.check();
+    FAIL() << "it was accepted";
+  } catch (const core::BadOption& error) {
+    EXPECT_EQ(error.key(), "name");
+    EXPECT_STREQ(error.what(), listing);
+  }
+  EXPECT_NO_THROW(BackboneOptions{}.check());
+}
+
+}  // namespace
+}  // namespace codmoe::backbone

@@ -1,0 +1,114 @@
+#include "codmoe/backbone/weights.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "codmoe/backbone/registry.h"
+#include "codmoe/core/error.h"
+#include "fill.h"
+
+namespace codmoe::backbone {
+namespace {
+
+class BackboneWeightsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = std::filesystem::path(::testing::TempDir()) / (std::string("codmoe-backbone-") + test);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  /// Weights of lite0 from the formula, with the classifier that timm's files have.
+  static core::TensorMap make_weights() {
+    const auto backbone = make_backbone({.name = "tf_efficientnet_lite0"});
+    testing::fill_module(*backbone);
+    core::TensorMap weights;
+    for (const auto& [key, tensor] : nn::state_dict(*backbone)) weights[key] = tensor.clone();
+    weights["conv_head.weight"] = at::zeros({8, 320, 1, 1});
+    weights["bn2.running_mean"] = at::zeros({8});
+    weights["classifier.bias"] = at::zeros({5});
+    return weights;
+  }
+
+  std::filesystem::path save(const core::TensorMap& weights) const {
+    core::save_safetensors(folder_ / "in.safetensors", weights);
+    return folder_ / "in.safetensors";
+  }
+
+  template <class Action>
+  static std::string refusal(const Action& action) {
+    try {
+      action();
+    } catch (const core::Error& error) {
+      return error.what();
+    }
+    return "it was accepted";
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(BackboneWeightsTest, AreLoadedWithTheBackbone) {
+  const auto weights = make_weights();
+  const auto backbone = make_backbone({.name = "tf_efficientnet_lite0", .weights = save(weights)});
+  for (const auto& [key, tensor] : nn::state_dict(*backbone)) EXPECT_TRUE(tensor.equal(weights.at(key))) << key;
+}
+
+TEST_F(BackboneWeightsTest, AreReportedAndTheClassifierIgnored) {
+  const auto backbone = make_backbone({.name = "tf_efficientnet_lite0"});
+  const auto report = load_weights(*backbone, save(make_weights()));
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report.ignored, (std::vector<std::string>{"bn2.running_mean", "classifier.bias", "conv_head.weight"}));
+}
+
+TEST_F(BackboneWeightsTest, ThatDoNotFitAreRefusedByKeyAndFile) {
+  auto weights = make_weights();
+  weights.erase("conv_stem.weight");
+  weights["blocks.2.0.bn2.bias"] = at::zeros({7});
+  weights["bn3.weight"] = at::zeros({7});
+  const auto path = save(weights);
+  const auto message = refusal([&] { make_backbone({.name = "tf_efficientnet_lite0", .weights = path}); });
+  EXPECT_EQ(message.find(path.string()), 0) << message;
+  for (const auto* part : {"1 missing: conv_stem.weight", "1 unexpected: bn3.weight",
+                           "1 mis-shaped: blocks.2.0.bn2.bias ([7], the model has [144])"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+}
+
+TEST_F(BackboneWeightsTest, ImportKeepsWhatTheBackboneUses) {
+  auto weights = make_weights();
+  const auto input = save(weights);
+  const auto output = folder_ / "out.safetensors";
+  EXPECT_TRUE(import_weights(input, "tf_efficientnet_lite0", output).ok());
+  const auto file = core::load_safetensors(output);
+  EXPECT_EQ(file.metadata.at("backbone"), "tf_efficientnet_lite0");
+  EXPECT_EQ(file.tensors.size(), weights.size() - 3);
+  for (const auto& [key, tensor] : file.tensors) EXPECT_TRUE(tensor.equal(weights.at(key))) << key;
+}
+
+TEST_F(BackboneWeightsTest, ImportOfAnotherBackbonesWeightsWritesNothing) {
+  const auto input = save(make_weights());
+  const auto output = folder_ / "out.safetensors";
+  EXPECT_NE(refusal([&] { import_weights(input, "tf_efficientnet_lite2", output); }).find("mis-shaped"),
+            std::string::npos);
+  EXPECT_THROW(import_weights(input, "resnet", output), core::UsageError);
+  EXPECT_FALSE(std::filesystem::exists(output));
+}
+
+TEST_F(BackboneWeightsTest, OfTorchSaveSayHowToConvertThem) {
+  const std::string zip("PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", 26);
+  const std::string legacy("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
+  for (const auto& bytes : {zip, legacy}) {
+    std::ofstream(folder_ / "w.pth", std::ios::binary) << bytes;
+    const auto message =
+        refusal([&] { make_backbone({.name = "tf_efficientnet_lite0", .weights = folder_ / "w.pth"}); });
+    EXPECT_NE(message.find("written by torch.save"), std::string::npos) << message;
+    EXPECT_NE(message.find("codmoe_convert.py"), std::string::npos) << message;
+  }
+}
+
+}  // namespace
+}  // namespace codmoe::backbone

@@ -1,0 +1,80 @@
+#include "benchmarks/record.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "codmoe/core/error.h"
+
+namespace codmoe::bench {
+namespace {
+
+std::filesystem::path scratch(const std::string& name) {
+  return std::filesystem::path(testing::TempDir()) / ("codmoe_record_" + name);
+}
+
+Record make_record() {
+  Record record;
+  record.case_name = "layer";
+  record.dispatch = "batched";
+  record.batch = 16;
+  record.load = {0.25, 0.75};
+  record.median_ms = 1.5;
+  record.p95_ms = 2.5;
+  record.gpu_ms = 1.25;
+  record.gpu_queued = false;
+  record.flops = int64_t{9'000'000'000};
+  return record;
+}
+
+TEST(RecordJson, HasTheFieldsThatDesignNames) {
+  const auto json = to_json({make_record()}).at(0);
+  for (const char* key : {"case", "device", "dtype", "dispatch", "pass", "batch", "channels", "height", "width", "top_k",
+                          "routing", "load", "median_ms", "p95_ms", "min_ms", "gpu_ms", "images_per_s", "peak_bytes",
+                          "flops", "bytes", "roofline_ms"}) {
+    EXPECT_TRUE(json.contains(key)) << key;
+  }
+  EXPECT_EQ(json.at("case"), "layer");
+  EXPECT_EQ(json.at("load"), (std::vector<double>{0.25, 0.75}));
+  EXPECT_EQ(json.at("gpu_ms"), 1.25);
+  EXPECT_TRUE(json.at("peak_bytes").is_null());
+}
+
+TEST(RecordJson, ReadsWhatItWrote) {
+  const auto file = scratch("round_trip.json");
+  write_records(file, {make_record(), Record{}});
+  const auto records = read_records(file);
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(to_json(records), to_json({make_record(), Record{}}));
+  EXPECT_EQ(records[0].flops, 9'000'000'000);
+  EXPECT_FALSE(records[1].gpu_ms.has_value());
+}
+
+TEST(RecordJson, NamesAFileThatIsNoResult) {
+  const auto file = scratch("broken.json");
+  for (const char* text : {"not JSON", "[{\"case\": \"layer\"}]", "[3]", "[{\"case\": 5}]"}) {
+    std::ofstream(file) << text;
+    try {
+      read_records(file);
+      FAIL() << text << " was accepted";
+    } catch (const core::Error& error) {
+      EXPECT_TRUE(std::string(error.what()).starts_with(file.string())) << error.what();
+    }
+  }
+}
+
+TEST(RecordTable, ShowsEveryCaseAndMarksHostWaits) {
+  auto other = make_record();
+  other.dispatch = "dense";
+  other.gpu_queued = true;
+  other.gpu_ms = 0.75;
+  const auto text = format_table({make_record(), other});
+  EXPECT_NE(text.find("1.250*"), std::string::npos) << text;
+  EXPECT_NE(text.find("0.750 "), std::string::npos) << text;
+  EXPECT_EQ(text.find("0.750*"), std::string::npos) << text;
+  EXPECT_NE(text.find("load by expert at batch 16: 0.25 0.75"), std::string::npos) << text;
+  EXPECT_NE(text.find("9.00"), std::string::npos) << text;
+}
+
+}  // namespace
+}  // namespace codmoe::bench

@@ -1,0 +1,174 @@
+// Dispatches are the same mathematics: outputs, every gradient and the running statistics must agree.
+#include "codmoe/moe/dispatch.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "moe/layer_run.h"
+
+namespace codmoe::moe {
+namespace {
+
+constexpr double kTolerance = 1e-10;
+
+struct Shape {
+  int64_t batch, dim, height, width, top_k;
+};
+
+std::ostream& operator<<(std::ostream& stream, const Shape& s) {
+  return stream << "[" << s.batch << ", " << s.dim << ", " << s.height << ", " << s.width << "], k " << s.top_k;
+}
+
+/// Corner cases, and as many drawn at random.
+std::vector<Shape> shapes() {
+  std::vector<Shape> list = {{1, 8, 5, 5, 2},  {1, 8, 1, 1, 1}, {2, 6, 1, 1, 2}, {9, 10, 1, 7, 3},
+                             {5, 7, 11, 1, 2}, {4, 4, 2, 3, 6}, {7, 16, 4, 6, 1}, {6, 13, 9, 10, 5}};
+  std::mt19937 random(2);
+  const auto between = [&](int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random() % static_cast<uint32_t>(high - low + 1));
+  };
+  for (int i = 0; i < 8; ++i) {
+    list.push_back({between(1, 9), between(4, 14), between(1, 9), between(1, 9), between(1, 6)});
+  }
+  return list;
+}
+
+class Dispatches : public testing::TestWithParam<std::tuple<nn::NormKind, bool>> {
+ protected:
+  static nn::NormKind norm() { return std::get<0>(GetParam()); }
+  static bool training() { return std::get<1>(GetParam()); }
+
+  static SparseCODMoE make(const Shape& shape, uint64_t seed) {
+    auto layer = make_layer(shape.dim, {.top_k = shape.top_k, .norm = norm()}, seed);
+    layer->train(training());
+    return layer;
+  }
+
+  /// Compares all dispatches and returns one of the runs. `sequential` shows an expert one sample at a time, which
+  /// changes the statistics of a batch norm in training.
+  static LayerRun expect_agreement(SparseCODMoE& layer, const at::Tensor& x) {
+    const auto upstream = test::randn(x.sizes(), 77);
+    const auto batched = run_layer(layer, Dispatch::batched, x, upstream);
+    expect_same(run_layer(layer, Dispatch::dense, x, upstream), batched, kTolerance);
+    expect_same(run_layer(layer, Dispatch::automatic, x, upstream), batched, kTolerance);
+    if (!training() || norm() != nn::NormKind::batch) {
+      expect_same(run_layer(layer, Dispatch::sequential, x, upstream), batched, kTolerance);
+    }
+    return batched;
+  }
+};
+
+TEST_P(Dispatches, AgreeForManyShapes) {
+  uint64_t seed = 0;
+  for (const auto& shape : shapes()) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    auto layer = make(shape, ++seed);
+    expect_agreement(layer, spread_images({shape.batch, shape.dim, shape.height, shape.width}, 100 + seed));
+  }
+}
+
+TEST_P(Dispatches, AgreeForAnyStrides) {
+  auto layer = make({6, 10, 4, 7, 2}, 3);
+  const auto x = spread_images({6, 10, 4, 7}, 5);
+  const auto plain = expect_agreement(layer, x);
+  const auto upstream = test::randn(x.sizes(), 77);
+  const auto strided = at::zeros({6, 10, 4, 14}, at::kDouble).slice(3, 0, 14, 2).copy_(x);
+  const auto transposed = x.transpose(2, 3).contiguous().transpose(2, 3);
+  for (const auto& other : {x.contiguous(at::MemoryFormat::ChannelsLast), strided, transposed}) {
+    ASSERT_FALSE(other.is_contiguous());
+    for (const auto strategy : {Dispatch::batched, Dispatch::dense}) {
+      expect_same(run_layer(layer, strategy, other, upstream), plain, kTolerance);
+    }
+  }
+}
+
+TEST_P(Dispatches, AgreeWithoutSamplesForSomeExperts) {
+  auto layer = make({5, 9, 4, 3, 2}, 4);
+  force_routes(layer, {0, 3, 0, 0, 2, 0});
+  const auto before = test::buffers(*layer);
+  const auto run = expect_agreement(layer, spread_images({5, 9, 4, 3}, 6));
+  EXPECT_TRUE(run.routing.indices_bk.equal(at::tensor({1, 4}, at::kLong).expand({5, 2})));
+  for (const char* unused : {"experts.0.", "experts.2.", "experts.3.", "experts.5."}) {
+    for (const auto& [name, gradient] : test::with_prefix(run.gradients, unused)) {
+      EXPECT_EQ(gradient.count_nonzero().item<int64_t>(), 0) << unused << name;
+    }
+  }
+}
+
+TEST_P(Dispatches, AgreeWithAllSamplesOnOneExpert) {
+  for (std::size_t expert = 0; expert < 6; ++expert) {
+    SCOPED_TRACE(expert);
+    auto layer = make({4, 9, 5, 4, 1}, 5);
+    std::vector<double> bias(6, 0.0);
+    bias[expert] = 4;
+    force_routes(layer, bias);
+    const auto x = spread_images({4, 9, 5, 4}, 8);
+    const auto run = expect_agreement(layer, x);
+    // One expert, weight 1: the layer is that expert.
+    EXPECT_TRUE(test::is_near(run.y, layer->pool()[expert]->forward(x), kTolerance));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Dispatches, testing::Combine(testing::ValuesIn(kNorms), testing::Bool()),
+                         [](const auto& which) {
+                           const bool training = std::get<1>(which.param);
+                           return std::string(core::name_of(std::get<0>(which.param))) + (training ? "Training" : "Evaluation");
+                         });
+
+class BatchNormDispatch : public testing::TestWithParam<Dispatch> {};
+
+/// The buffers of one expert after a training step, beside those before.
+std::pair<core::TensorMap, core::TensorMap> buffers_of(SparseCODMoE& layer, Dispatch strategy, const char* prefix,
+                                                       at::IntArrayRef shape) {
+  const auto before = test::with_prefix(test::buffers(*layer), prefix);
+  const auto x = spread_images(shape, 9);
+  const auto run = run_layer(layer, strategy, x, x);
+  return {before, test::with_prefix(run.buffers, prefix)};
+}
+
+TEST_P(BatchNormDispatch, ExpertsWithoutSamplesKeepTheirStatistics) {
+  auto layer = make_layer(8, {}, 6);
+  force_routes(layer, {0, 0, 5, 5, 0, 0});
+  for (const char* unused : {"experts.0.", "experts.1.", "experts.4.", "experts.5."}) {
+    const auto [before, after] = buffers_of(layer, GetParam(), unused, {3, 8, 2, 2});
+    ASSERT_FALSE(before.empty());
+    EXPECT_TRUE(test::are_equal(after, before)) << unused;
+  }
+  const auto [before, after] = buffers_of(layer, GetParam(), "experts.2.", {3, 8, 2, 2});
+  EXPECT_FALSE(test::are_equal(after, before));
+}
+
+TEST_P(BatchNormDispatch, OneValueAChannelKeepsTheStatistics) {
+  auto layer = make_layer(8, {.top_k = 1}, 7);
+  force_routes(layer, {0, 0, 0, 5, 0, 0});
+  const auto [before, after] = buffers_of(layer, GetParam(), "experts.3.", {1, 8, 1, 1});
+  EXPECT_TRUE(test::are_equal(after, before));
+  // Every norm gives its bias, so f(x) = gelu(bias of the last one).
+  const auto x = spread_images({1, 8, 1, 1}, 9);
+  const auto bias = layer->named_parameters()["experts.3.fusion.norm.bias"].view({1, 8, 1, 1});
+  EXPECT_TRUE(test::is_near(layer->forward(x).y_bchw, x + at::gelu(bias), kTolerance));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BatchNormDispatch, testing::Values(Dispatch::batched, Dispatch::dense),
+                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+
+// What `sequential` is there to show: a batch norm that sees one sample at a time is another function.
+TEST(SequentialDispatch, DiffersInTrainingWithBatchNorm) {
+  auto layer = make_layer(8, {}, 8);
+  const auto x = spread_images({6, 8, 4, 4}, 10);
+  const auto batched = run_layer(layer, Dispatch::batched, x, x);
+  EXPECT_GT(test::deviation(run_layer(layer, Dispatch::sequential, x, x).y, batched.y), 1e-2);
+}
+
+TEST(Dispatch, RefusesRoutesOfOtherShapes) {
+  auto layer = make_layer(8, {}, 9);
+  const auto x = spread_images({3, 8, 2, 2}, 11);
+  const auto routing = layer->router()->forward(x);
+  EXPECT_THROW(dispatch(Dispatch::batched, x.narrow(0, 0, 2), routing, layer->pool()), c10::Error);
+  EXPECT_THROW(dispatch(Dispatch::batched, x[0], routing, layer->pool()), c10::Error);
+  EXPECT_THROW(dispatch(Dispatch::dense, x, routing, {layer->pool()[0]}), c10::Error);
+}
+
+}  // namespace
+}  // namespace codmoe::moe

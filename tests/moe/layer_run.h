@@ -1,0 +1,127 @@
+// One training step of a SparseCODMoE layer and everything that comes of it, for comparing dispatches and devices.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "codmoe/moe/sparse_codmoe.h"
+#include "codmoe/nn/weights.h"
+#include "support/tensors.h"
+
+namespace codmoe::moe {
+
+struct LayerRun {
+  at::Tensor y;
+  Routing routing;
+  core::TensorMap gradients;  ///< of every parameter, zeros where there is none, and "input"
+  core::TensorMap buffers;    ///< after the forward
+};
+
+/// Runs `layer` forward and backward under `strategy`, on its device; its running statistics are put back afterwards.
+inline LayerRun run_layer(SparseCODMoE& layer, Dispatch strategy, const at::Tensor& x_bchw,
+                          const at::Tensor& upstream_bchw) {
+  core::TensorMap before;
+  for (const auto& [name, tensor] : nn::state_dict(*layer)) before[name] = tensor.clone();
+  layer->zero_grad();
+  layer->set_dispatch(strategy);
+  const auto x = x_bchw.detach().requires_grad_();  // keeps the strides
+  const auto output = layer->forward(x);
+  output.y_bchw.backward(upstream_bchw);
+  LayerRun run{output.y_bchw.detach(), output.routing, test::gradients(*layer), test::buffers(*layer)};
+  run.gradients["input"] = x.grad();
+  nn::load_state(*layer, before);
+  return run;
+}
+
+inline void expect_same(const LayerRun& actual, const LayerRun& expected, double tolerance) {
+  EXPECT_TRUE(actual.routing.indices_bk.cpu().equal(expected.routing.indices_bk.cpu()));
+  EXPECT_TRUE(test::is_near(actual.routing.weights_bk, expected.routing.weights_bk, tolerance));
+  EXPECT_TRUE(test::is_near(actual.y, expected.y, tolerance));
+  EXPECT_TRUE(test::are_near(actual.gradients, expected.gradients, tolerance));
+  EXPECT_TRUE(test::are_near(actual.buffers, expected.buffers, tolerance));
+}
+
+/// A layer with random weights, in float64 on the CPU, whose gate spreads images over the experts.
+inline SparseCODMoE make_layer(int64_t dim, const MoeOptions& options, uint64_t seed) {
+  SparseCODMoE layer(dim, options);
+  layer->to(at::kDouble);
+  test::randomize(*layer, seed);
+  const at::NoGradGuard no_grad;
+  layer->named_parameters()["router.gate.weight"].mul_(3);
+  return layer;
+}
+
+/// Sends every image to the experts of highest `bias`, whatever it shows.
+inline void force_routes(SparseCODMoE& layer, const std::vector<double>& bias) {
+  const at::NoGradGuard no_grad;
+  layer->named_parameters()["router.gate.weight"].zero_();
+  layer->named_parameters()["router.gate.bias"].copy_(at::tensor(bias, at::kDouble));
+}
+
+/// Autocast to bfloat16 on one kind of device while it lives.
+class Bfloat16Autocast {
+ public:
+  explicit Bfloat16Autocast(c10::DeviceType device) : device_(device) {
+    at::autocast::set_autocast_enabled(device_, true);
+    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+  }
+  ~Bfloat16Autocast() {
+    at::autocast::set_autocast_enabled(device_, false);
+    at::autocast::clear_cache();
+  }
+  Bfloat16Autocast(const Bfloat16Autocast&) = delete;
+  Bfloat16Autocast& operator=(const Bfloat16Autocast&) = delete;
+
+ private:
+  c10::DeviceType device_;
+};
+
+/// Images that differ in their means, so that they get different experts; float32 values, held in float64.
+inline at::Tensor spread_images(at::IntArrayRef shape, uint64_t seed) {
+  return (test::randn(shape, seed) + test::randn({shape[0], shape[1], 1, 1}, seed + 1)).to(at::kFloat).to(at::kDouble);
+}
+
+constexpr nn::NormKind kNorms[] = {nn::NormKind::batch, nn::NormKind::group, nn::NormKind::layer};
+
+/// The deviations of a float32 layer on `device` from the same layer in float64 on the CPU.
+struct Deviations {
+  double output = 0, gradient = 0, statistics = 0;
+  bool same_routes = false;
+};
+
+inline Deviations compare_with_float64(const c10::Device& device, Dispatch strategy, nn::NormKind norm, bool training,
+                                       bool autocast) {
+  auto exact = make_layer(24, {.norm = norm}, 11);
+  exact->to(at::kFloat);  // both layers hold the same float32 values
+  SparseCODMoE layer(24, MoeOptions{.norm = norm});
+  nn::load_state(*layer, nn::state_dict(*exact));
+  exact->to(at::kDouble);
+  layer->to(device);
+  exact->train(training);
+  layer->train(training);
+
+  const auto x = spread_images({12, 24, 10, 7}, 21);
+  const auto upstream = spread_images({12, 24, 10, 7}, 23);
+  // One sample at a time is another function in training.
+  const auto reference = training && strategy == Dispatch::sequential ? strategy : Dispatch::batched;
+  const auto expected = run_layer(exact, reference, x, upstream);
+  const auto on_device = [&](const at::Tensor& tensor) { return tensor.to(device, at::kFloat); };
+  const auto actual = [&] {
+    std::optional<Bfloat16Autocast> guard;
+    if (autocast) guard.emplace(device.type());
+    return run_layer(layer, strategy, on_device(x), on_device(upstream));
+  }();
+
+  Deviations found{.output = test::deviation(actual.y, expected.y)};
+  EXPECT_EQ(actual.y.scalar_type(), at::kFloat);
+  EXPECT_TRUE(actual.y.device().type() == device.type());
+  found.same_routes = actual.routing.indices_bk.cpu().equal(expected.routing.indices_bk);
+  found.gradient = test::worst_deviation(actual.gradients, expected.gradients);
+  found.statistics = test::worst_deviation(actual.buffers, expected.buffers);
+  return found;
+}
+
+}  // namespace codmoe::moe

@@ -1,0 +1,58 @@
+#include "codmoe/ops/routing.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "support/tensors.h"
+
+namespace codmoe::ops {
+namespace {
+
+/// Probabilities of few distinct values, so that there are many ties.
+at::Tensor tied_probabilities(int64_t batch, int64_t experts) {
+  const auto p = (test::randn({batch, experts}, 1) * 2).round().abs() + 1;
+  return p / p.sum(1, /*keepdim=*/true);
+}
+
+TEST(SelectTopK, AgreesWithASortByProbabilityThenIndex) {
+  const auto probs = tied_probabilities(50, 6);
+  const auto p = probs.accessor<double, 2>();
+  for (int64_t k = 1; k <= 6; ++k) {
+    const auto choice = select_top_k(probs, k);
+    ASSERT_EQ(choice.indices_bk.sizes(), (std::vector<int64_t>{50, k}));
+    const auto indices = choice.indices_bk.accessor<int64_t, 2>();
+    const auto weights = choice.weights_bk.accessor<double, 2>();
+    for (int64_t b = 0; b < 50; ++b) {
+      std::vector<int64_t> order(6);
+      std::iota(order.begin(), order.end(), 0);
+      std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return std::pair(-p[b][i], i) < std::pair(-p[b][j], j); });
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += p[b][order[static_cast<std::size_t>(i)]];
+      for (int64_t i = 0; i < k; ++i) {
+        EXPECT_EQ(indices[b][i], order[static_cast<std::size_t>(i)]);
+        EXPECT_NEAR(weights[b][i], p[b][indices[b][i]] / sum, 1e-14);
+      }
+    }
+  }
+}
+
+// dw_i/dp_j = (delta_ij - w_i) / sum of the chosen, and 0 for what is not chosen.
+TEST(SelectTopK, GradientsReachTheChosenProbabilities) {
+  auto probs = at::tensor({0.1, 0.5, 0.15, 0.25}, at::kDouble).view({1, 4}).requires_grad_();
+  select_top_k(probs, 2).weights_bk.select(1, 0).sum().backward();
+  const auto expected = at::tensor({0.0, (1 - 0.5 / 0.75) / 0.75, 0.0, -(0.5 / 0.75) / 0.75}, at::kDouble).view({1, 4});
+  EXPECT_TRUE(test::is_near(probs.grad(), expected, 1e-13));
+}
+
+TEST(SelectTopK, RefusesImpossibleCounts) {
+  const auto probs = at::full({2, 3}, 1.0 / 3);
+  EXPECT_THROW(select_top_k(probs, 0), c10::Error);
+  EXPECT_THROW(select_top_k(probs, 4), c10::Error);
+  EXPECT_THROW(select_top_k(probs[0], 1), c10::Error);
+}
+
+}  // namespace
+}  // namespace codmoe::ops
