@@ -75,7 +75,8 @@ void run_layer(Arguments& args) {
 /// What to do for a command line without a subcommand of ours.
 [[noreturn]] void refuse(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const auto* subcommand : app.get_subcommands([](const auto*) { return true; })) names.push_back(subcommand->get_name());
+  for (const auto* subcommand : app.get_subcommands([](const auto*) { return true; }))
+    names.push_back(subcommand->get_name());
   const auto words = app.remaining();
   if (words.empty()) throw core::UsageError(fmt::format("name what to measure: {}", fmt::join(names, ", ")));
   if (!app.get_subcommands().empty()) throw core::UsageError(fmt::format("'{}' is unknown; see --help", words.front()));

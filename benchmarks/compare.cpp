@@ -46,13 +46,16 @@ std::vector<Change> compare(const std::vector<Record>& before, const std::vector
 
 std::string format_changes(const std::vector<Change>& changes) {
   constexpr const char* kRow = "{:>9} {:>7} {:>10} {:>5} {:>10} {:>10} {:>7} {:>7} {:>7}  {}\n";
-  std::string text = fmt::format(fmt::runtime(kRow), "dtype", "pass", "dispatch", "batch", "before ms", "after ms", "ratio",
-                                 "gpu", "noise", "");
+  std::string text = fmt::format(fmt::runtime(kRow), "dtype", "pass", "dispatch", "batch", "before ms", "after ms",
+                                 "ratio", "gpu", "noise", "");
   for (const auto& c : changes) {
     text += fmt::format(fmt::runtime(kRow), c.after.dtype, c.after.pass, c.after.dispatch, c.after.batch,
                         fmt::format("{:.3f}", c.before.median_ms), fmt::format("{:.3f}", c.after.median_ms),
                         fmt::format("{:.3f}", c.latency_ratio), c.gpu_ratio ? fmt::format("{:.3f}", *c.gpu_ratio) : "-",
-                        fmt::format("{:.0f}%", 100 * c.noise), c.slower ? "SLOWER" : c.faster ? "faster" : "");
+                        fmt::format("{:.0f}%", 100 * c.noise),
+                        c.slower   ? "SLOWER"
+                        : c.faster ? "faster"
+                                   : "");
   }
   return text;
 }

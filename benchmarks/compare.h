@@ -11,9 +11,9 @@ namespace codmoe::bench {
 /// One case in both results.
 struct Change {
   Record before, after;
-  double latency_ratio = 1;         ///< after / before, of median_ms
+  double latency_ratio = 1;                        ///< after / before, of median_ms
   std::optional<double> gpu_ratio = std::nullopt;  ///< the same of gpu_ms
-  double noise = 0;                 ///< ratios within 1 -+ noise mean nothing
+  double noise = 0;                                ///< ratios within 1 -+ noise mean nothing
   bool slower = false, faster = false;
 };
 

@@ -60,14 +60,15 @@ Workload forward_workload(LayerSetup& setup, const at::Tensor& x_bchw) {
 /// Forward and backward of the mean square, into fresh gradients of every weight and of the input.
 Workload train_workload(LayerSetup& setup, const at::Tensor& images_bchw) {
   const auto x_bchw = images_bchw.detach().requires_grad_(true);
-  return {.sets = static_cast<int64_t>(setup.gates().size()),
-          .prepare =
-              [&setup, x_bchw](int64_t set) {
-                use_gate(setup.layer(), setup.gates()[static_cast<std::size_t>(set)]);
-                setup.layer()->zero_grad();  // frees them
-                x_bchw.mutable_grad() = at::Tensor();
-              },
-          .call = [&setup, x_bchw] { setup.layer()->forward(x_bchw).y_bchw.to(at::kFloat).square().mean().backward(); }};
+  return {
+      .sets = static_cast<int64_t>(setup.gates().size()),
+      .prepare =
+          [&setup, x_bchw](int64_t set) {
+            use_gate(setup.layer(), setup.gates()[static_cast<std::size_t>(set)]);
+            setup.layer()->zero_grad();  // frees them
+            x_bchw.mutable_grad() = at::Tensor();
+          },
+      .call = [&setup, x_bchw] { setup.layer()->forward(x_bchw).y_bchw.to(at::kFloat).square().mean().backward(); }};
 }
 
 Record describe(const LayerOptions& options, const Case& which, const c10::Device& device) {

@@ -34,8 +34,8 @@ std::vector<int64_t> route_counts(const moe::Routing& routing) {
   return {counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + counts.numel()};
 }
 
-std::optional<Work> needed_work(const moe::ExpertPool& pool, const std::vector<int64_t>& counts, const LayerShape& shape,
-                                Pass pass) {
+std::optional<Work> needed_work(const moe::ExpertPool& pool, const std::vector<int64_t>& counts,
+                                const LayerShape& shape, Pass pass) {
   double flops = 0, parameters = 0;
   for (std::size_t e = 0; e < pool.size(); ++e) {
     if (counts[e] == 0) continue;

@@ -22,9 +22,7 @@ enum class Pass {
   forward,  ///< evaluation mode, without gradients
   train     ///< training mode, forward and backward
 };
-constexpr auto enum_names(Pass) {
-  return core::names<Pass>({{"forward", Pass::forward}, {"train", Pass::train}});
-}
+constexpr auto enum_names(Pass) { return core::names<Pass>({{"forward", Pass::forward}, {"train", Pass::train}}); }
 
 /// What a batch needs at least, whatever the implementation.
 struct Work {
@@ -40,8 +38,8 @@ struct LayerShape {
 /// From the experts' own descriptions; none where an expert in use has no description. `forward` reads the weights of
 /// the experts in use and the input, and writes the output, once each. `train` adds the gradients of input and weights
 /// (as many products each as forward), reads weights, input and output again, and writes the two gradients.
-std::optional<Work> needed_work(const moe::ExpertPool& pool, const std::vector<int64_t>& counts, const LayerShape& shape,
-                                Pass pass);
+std::optional<Work> needed_work(const moe::ExpertPool& pool, const std::vector<int64_t>& counts,
+                                const LayerShape& shape, Pass pass);
 
 /// Means over several sets of routes.
 struct RouteStatistics {

@@ -66,7 +66,8 @@ void time_gpu(const Workload& workload, const c10::Device& device, const TimingO
   timing.queued = true;
   const auto samples = sample_rounds(workload, options, [&] {
     const auto stream = backend.getStream(device);
-    c10::Event begin(device.type(), c10::EventFlag::BACKEND_DEFAULT), end(device.type(), c10::EventFlag::BACKEND_DEFAULT);
+    c10::Event begin(device.type(), c10::EventFlag::BACKEND_DEFAULT),
+        end(device.type(), c10::EventFlag::BACKEND_DEFAULT);
     if (timing.queued) delay(device, delay_ms);
     begin.record(stream);
     workload.call();

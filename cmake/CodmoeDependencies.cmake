@@ -1,5 +1,5 @@
-# Finds everything codmoe links; used by the build and, installed, by find_package(codmoe).
-# CODMOE_CUDA and CODMOE_STATIC_DEPS must be set. Makes codmoe::torch, codmoe::logging, codmoe::opencv and codmoe::yaml.
+# Finds everything codmoe links; used by the build and, installed, by find_package(codmoe). CODMOE_CUDA must be set.
+# Makes codmoe::torch, codmoe::logging, codmoe::opencv and codmoe::yaml.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(LibTorch 2.11)
@@ -9,30 +9,24 @@ find_dependency(nlohmann_json)
 find_dependency(OpenCV 4 COMPONENTS core imgproc imgcodecs)
 find_dependency(yaml-cpp)
 
-# LibTorch's include folder holds its own fmt, newer than the distribution's spdlog can read: the distribution's goes first.
-# (A link, since the compiler ignores -isystem for the standard include folder itself.)
-find_path(CODMOE_FMT_INCLUDE fmt/format.h PATHS ENV CPATH NO_CMAKE_PREFIX_PATH REQUIRED)
-mark_as_advanced(CODMOE_FMT_INCLUDE)
-set(codmoe_fmt_first "${CMAKE_BINARY_DIR}/fmt-first")
-file(MAKE_DIRECTORY "${codmoe_fmt_first}")
-file(CREATE_LINK "${CODMOE_FMT_INCLUDE}/fmt" "${codmoe_fmt_first}/fmt" SYMBOLIC)
-target_include_directories(codmoe::torch SYSTEM BEFORE INTERFACE "${codmoe_fmt_first}")
-
-# The program's own copy of the small libraries, for a machine that has none of them, or the distribution's shared ones.
 if(NOT TARGET codmoe::logging)
+  # LibTorch's include folder holds its own fmt, newer than the distribution's spdlog can read: the distribution's goes
+  # first. (Through a link, since the compiler ignores -isystem for the standard include folder itself.)
+  find_path(CODMOE_FMT_INCLUDE fmt/format.h NO_CMAKE_PATH NO_CMAKE_ENVIRONMENT_PATH REQUIRED)
+  mark_as_advanced(CODMOE_FMT_INCLUDE)
+  file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/fmt-first")
+  file(CREATE_LINK "${CODMOE_FMT_INCLUDE}/fmt" "${CMAKE_BINARY_DIR}/fmt-first/fmt" SYMBOLIC)
+  target_include_directories(codmoe::torch SYSTEM BEFORE INTERFACE "${CMAKE_BINARY_DIR}/fmt-first")
+
   add_library(codmoe::logging INTERFACE IMPORTED)
-  add_library(codmoe::yaml INTERFACE IMPORTED)
+  target_link_libraries(codmoe::logging INTERFACE spdlog::spdlog fmt::fmt nlohmann_json::nlohmann_json)
   add_library(codmoe::opencv INTERFACE IMPORTED)
-  if(CODMOE_STATIC_DEPS)
-    target_compile_definitions(codmoe::logging INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY=1)
-    target_link_libraries(codmoe::logging INTERFACE Threads::Threads nlohmann_json::nlohmann_json)
-    find_library(CODMOE_YAML_STATIC libyaml-cpp.a REQUIRED)
-    mark_as_advanced(CODMOE_YAML_STATIC)
-    target_link_libraries(codmoe::yaml INTERFACE "${CODMOE_YAML_STATIC}")
-  else()
-    target_link_libraries(codmoe::logging INTERFACE spdlog::spdlog fmt::fmt nlohmann_json::nlohmann_json)
-    target_link_libraries(codmoe::yaml INTERFACE $<IF:$<TARGET_EXISTS:yaml-cpp::yaml-cpp>,yaml-cpp::yaml-cpp,yaml-cpp>)
-  endif()
   target_include_directories(codmoe::opencv SYSTEM INTERFACE ${OpenCV_INCLUDE_DIRS})
   target_link_libraries(codmoe::opencv INTERFACE opencv_imgcodecs opencv_imgproc opencv_core)
+  add_library(codmoe::yaml INTERFACE IMPORTED)
+  if(TARGET yaml-cpp::yaml-cpp)  # its name since yaml-cpp 0.8
+    target_link_libraries(codmoe::yaml INTERFACE yaml-cpp::yaml-cpp)
+  else()
+    target_link_libraries(codmoe::yaml INTERFACE yaml-cpp)
+  endif()
 endif()

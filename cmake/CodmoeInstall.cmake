@@ -11,7 +11,6 @@ install(TARGETS ${libraries} EXPORT codmoeTargets INCLUDES DESTINATION "${CMAKE_
 install(EXPORT codmoeTargets NAMESPACE codmoe:: DESTINATION "${package_dir}")
 install(DIRECTORY include/codmoe DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 if(codmoe_programs)
-  set_target_properties(${codmoe_programs} PROPERTIES INSTALL_RPATH "${LibTorch_LIBRARY_DIRS}")
   install(TARGETS ${codmoe_programs})
 endif()
 

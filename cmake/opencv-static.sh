@@ -4,8 +4,9 @@
 # usage: cmake/opencv-static.sh PREFIX [JOBS]      e.g. cmake/opencv-static.sh build/opencv-static
 #
 # The distribution's shared libopencv_imgcodecs needs over a hundred further libraries. Linked against this prefix, a
-# program carries its own OpenCV (about 4 MB) and runs on a machine without any. Preset `gpu` expects it in
-# build/opencv-static. Takes about 5 minutes on two cores; does nothing where PREFIX holds a finished build.
+# program carries its own OpenCV (about 4 MB) and needs only libjpeg, libpng and libz besides, which preset `gpu` copies
+# beside it (their static forms can't go into a shared library). The preset expects the prefix in build/opencv-static.
+# Takes about 5 minutes on two cores; does nothing where PREFIX holds a finished build.
 set -euo pipefail
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
@@ -70,8 +71,8 @@ configure() {
     -DCMAKE_INSTALL_PREFIX="$work/prefix" -DCMAKE_INSTALL_LIBDIR=lib \
     -DBUILD_LIST=core,imgproc,imgcodecs -DBUILD_SHARED_LIBS=OFF -DENABLE_PIC=ON \
     -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_EXAMPLES=OFF -DBUILD_opencv_apps=OFF -DBUILD_JAVA=OFF \
-    -DBUILD_opencv_python3=OFF -DWITH_JPEG=ON -DWITH_PNG=ON -DJPEG_LIBRARY="$libraries/libjpeg.a" \
-    -DPNG_LIBRARY="$libraries/libpng.a" -DZLIB_LIBRARY="$libraries/libz.a" "${switches[@]/%/=OFF}"
+    -DBUILD_opencv_python3=OFF -DWITH_JPEG=ON -DWITH_PNG=ON -DJPEG_LIBRARY="$libraries/libjpeg.so" \
+    -DPNG_LIBRARY="$libraries/libpng.so" -DZLIB_LIBRARY="$libraries/libz.so" "${switches[@]/%/=OFF}"
 }
 
 quietly as_root apt-get install -y --no-install-recommends \

@@ -32,7 +32,8 @@ TEST(Agreement, PassesWhatRoundingMakes) {
 TEST(Agreement, NamesTheWorst) {
   const auto value = at::tensor({1.0, -2.0});
   const auto message = refusal({{"sequential", value}, {"batched", value * 1.01}, {"dense", value * 1.02}}, 1e-4);
-  EXPECT_EQ(message, "layer float32 batch 4: dense deviates from sequential by 2.00e-02 of the largest value; allowed is 1e-04");
+  EXPECT_EQ(message,
+            "layer float32 batch 4: dense deviates from sequential by 2.00e-02 of the largest value; allowed is 1e-04");
 }
 
 TEST(Agreement, NotANumberNeverPasses) {

@@ -1,7 +1,6 @@
 #include "benchmarks/layer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -28,7 +27,6 @@ LayerOptions small_options() {
   options.pass = {Pass::forward, Pass::train};
   options.route_sets = 2;
   options.timing = {.warmup = 1, .runs = 4, .seconds = 100};
-  at::set_num_threads(1);  // threads that wait for each other make small work slow on a busy machine
   return options;
 }
 
@@ -94,7 +92,8 @@ TEST(LayerBench, SavesWhatAnotherFrameworkNeeds) {
   save_layer_io(file, options, c10::kCPU);
   auto tensors = core::load_safetensors(file).tensors;
   const auto take = [&](const char* key) { return tensors.extract(key).mapped(); };
-  const auto input = take("input"), output = take("output"), indices = take("topk_indices"), weights = take("topk_weights");
+  const auto input = take("input"), output = take("output"), indices = take("topk_indices"),
+             weights = take("topk_weights");
   EXPECT_EQ(input.sizes(), (at::IntArrayRef{3, 16, 6, 5}));
   EXPECT_TRUE(tensors.contains("router.gate.weight"));
   EXPECT_TRUE(tensors.contains("experts.0.fusion.norm.running_var"));

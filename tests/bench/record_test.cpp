@@ -29,9 +29,9 @@ Record make_record() {
 
 TEST(RecordJson, HasTheFieldsThatDesignNames) {
   const auto json = to_json({make_record()}).at(0);
-  for (const char* key : {"case", "device", "dtype", "dispatch", "pass", "batch", "channels", "height", "width", "top_k",
-                          "routing", "load", "median_ms", "p95_ms", "min_ms", "gpu_ms", "images_per_s", "peak_bytes",
-                          "flops", "bytes", "roofline_ms"}) {
+  for (const char* key : {"case",   "device", "dtype",        "dispatch",   "pass",  "batch",     "channels",
+                          "height", "width",  "top_k",        "routing",    "load",  "median_ms", "p95_ms",
+                          "min_ms", "gpu_ms", "images_per_s", "peak_bytes", "flops", "bytes",     "roofline_ms"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json.at("case"), "layer");

@@ -61,11 +61,13 @@ TEST_F(Files, ALargeFileIsReplacedAsAWhole) {
 TEST_F(Files, FailuresNameThePathAndTheReason) {
   const auto no_folder = (folder_ / "no" / "x").string(), as_folder = (folder_ / "d").string();
   fs::create_directory(as_folder);
-  EXPECT_EQ(failure([&] { write_file_atomically(no_folder, "a"); }), "cannot write " + no_folder + ": No such file or directory");
+  EXPECT_EQ(failure([&] { write_file_atomically(no_folder, "a"); }),
+            "cannot write " + no_folder + ": No such file or directory");
   EXPECT_EQ(failure([&] { write_file_atomically(as_folder, "a"); }), "cannot write " + as_folder + ": Is a directory");
   EXPECT_EQ(failure([&] { read_file(no_folder); }), "cannot read " + no_folder + ": No such file or directory");
   EXPECT_EQ(failure([&] { read_file(as_folder); }), "cannot read " + as_folder + ": Is a directory");
-  EXPECT_EQ(failure([&] { sync_folder(folder_ / "no"); }), "cannot sync " + (folder_ / "no").string() + ": No such file or directory");
+  EXPECT_EQ(failure([&] { sync_folder(folder_ / "no"); }),
+            "cannot sync " + (folder_ / "no").string() + ": No such file or directory");
   EXPECT_EQ(entries(), 1U);  // nothing is left beside it
 }
 

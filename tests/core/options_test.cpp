@@ -102,7 +102,8 @@ TEST(Options, WhatIsWrittenIsReadAgain) {
 }
 
 TEST(Options, UnknownKeysNameTheAllowed) {
-  EXPECT_EQ(refusal(R"({"inner": {"rat": 1}})"), "inner.rat is unknown: there is no option 'rat' here; allowed are count, rate");
+  EXPECT_EQ(refusal(R"({"inner": {"rat": 1}})"),
+            "inner.rat is unknown: there is no option 'rat' here; allowed are count, rate");
   EXPECT_EQ(refusal(R"({"colur": "red"})").find("colur is unknown"), 0U);
   EXPECT_EQ(refusal(R"({"parts": [{}, {"rates": 1}]})").find("parts.1.rates is unknown"), 0U);
 }
@@ -152,8 +153,10 @@ TEST(Options, ChecksOfCombinationsHaveTheWholeKey) {
 }
 
 TEST(Options, MessagesSayWhereTheKeyIs) {
-  const Origins origins = {{"", {"run.yaml", ""}}, {"inner", {"run.yaml:4", ""}}, {"inner.rate", {"--set inner.rate=-1", ""}}};
-  EXPECT_EQ(refusal(R"({"inner": {"rate": -1}})", origins), "--set inner.rate=-1: inner.rate must be above 0; it is -1");
+  const Origins origins = {
+      {"", {"run.yaml", ""}}, {"inner", {"run.yaml:4", ""}}, {"inner.rate", {"--set inner.rate=-1", ""}}};
+  EXPECT_EQ(refusal(R"({"inner": {"rate": -1}})", origins),
+            "--set inner.rate=-1: inner.rate must be above 0; it is -1");
   EXPECT_EQ(refusal(R"({"inner": {"count": 0}})", origins), "run.yaml:4: inner.count must be in [1, 10]; it is 0");
   EXPECT_EQ(refusal(R"({"fast": 0})", origins), "run.yaml: fast must be true or false; it is 0");
 }
@@ -164,6 +167,7 @@ TEST(Options, PathsStartFromTheirFile) {
   EXPECT_EQ(read(R"({"file": "../x"})", origins).file, "/home/me/x");
   EXPECT_EQ(read(R"({"file": "/x"})", origins).file, "/x");
   EXPECT_EQ(read(R"({"file": ""})", origins).file, "");
+  EXPECT_EQ(read(R"({"file": null})", origins).file, "");  // `file:` without a value
   // A key of its own origin, such as --set, starts from that one's folder.
   EXPECT_EQ(read(R"({"file": "x"})", {{"", {"run.yaml", "/a"}}, {"file", {"--set file=x", "/here"}}}).file, "/here/x");
 }

@@ -48,10 +48,9 @@ TEST(Deterministic, SwitchesLibTorch) {
   set_deterministic(true);
   EXPECT_TRUE(at::globalContext().deterministicAlgorithms());
   EXPECT_TRUE(at::globalContext().deterministicCuDNN());
-  EXPECT_FALSE(at::globalContext().benchmarkCuDNN());
   set_deterministic(false);
   EXPECT_FALSE(at::globalContext().deterministicAlgorithms());
-  EXPECT_TRUE(at::globalContext().benchmarkCuDNN());
+  EXPECT_FALSE(at::globalContext().deterministicCuDNN());
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ TEST_P(ExpertVectors, RunningStatisticsMoveInTrainingAlone) {
       EXPECT_TRUE(test::are_near_flat(statistics, c.expected.at("after"), kTolerance));
     } else {
       ASSERT_FALSE(statistics.empty());
-      for (const auto& [name, value] : statistics) EXPECT_TRUE(value.equal(c.parameters.at(name).to(at::kDouble))) << name;
+      for (const auto& [name, value] : statistics)
+        EXPECT_TRUE(value.equal(c.parameters.at(name).to(at::kDouble))) << name;
     }
   }
 }

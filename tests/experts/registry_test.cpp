@@ -68,7 +68,8 @@ TEST(Description, NamesEveryConvolution) {
       const auto weight = parameters.extract(conv.name + ".weight");
       ASSERT_FALSE(weight.empty()) << conv.name;
       const auto& s = conv.shape;
-      EXPECT_EQ(weight.mapped().sizes(), (std::vector<int64_t>{s.out, s.in / s.groups, s.kernel, s.kernel})) << conv.name;
+      EXPECT_EQ(weight.mapped().sizes(), (std::vector<int64_t>{s.out, s.in / s.groups, s.kernel, s.kernel}))
+          << conv.name;
       EXPECT_EQ(parameters.erase(conv.name + ".bias"), conv.bias ? 1U : 0U) << conv.name;
       count += weight.mapped().numel() + (conv.bias ? s.out : 0);
     }
@@ -84,6 +85,9 @@ TEST(Description, CountsOperations) {
   EXPECT_EQ(flops("frequency"), 2 * 6 * (4 * 8 * 2 + 8 * 8));
   EXPECT_EQ(flops("edge"), 2 * 6 * (4 * 8 * 2 + 8 * 8));
   EXPECT_EQ(flops("contrast"), 2 * 6 * (8 * 2 * (9 + 9 + 25 + 1) + 8 * 8));
+  // 8 heads: the projections once an image, then scores and answers a position.
+  EXPECT_EQ(flops("attention"), 2 * (24 * 8 + 8 * 8) + 2 * 6 * (8 * 8 + 8 * 8));
+  EXPECT_EQ(flops("attention"), 2 * (8 * 24 + 8 * 8) + 2 * 6 * 2 * 8 * 8);  // 8 heads; projections once an image
   EXPECT_EQ(flops("hybrid"), 2 * 6 * (8 * 25 + 8 * 8 + 8 * 8) + 2 * (8 * 2 + 2 * 8));
 }
 

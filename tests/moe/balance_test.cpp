@@ -13,7 +13,7 @@ namespace {
 
 TEST(BalanceSchedule, RisesBetweenItsEpochs) {
   const BalanceOptions options;
-  const std::pair<int64_t, double> expected[] = {{0, 1e-5},    {29, 1e-5},   {30, 1e-5}, {31, 1.15e-5}, {45, 3.25e-5},
+  const std::pair<int64_t, double> expected[] = {{0, 1e-5},    {29, 1e-5},    {30, 1e-5}, {31, 1.15e-5}, {45, 3.25e-5},
                                                  {60, 5.5e-5}, {89, 9.85e-5}, {90, 1e-4}, {91, 1e-4},    {120, 1e-4}};
   for (const auto& [epoch, value] : expected) EXPECT_NEAR(balance_coefficient(options, epoch), value, 1e-15) << epoch;
 }

@@ -22,7 +22,7 @@ std::ostream& operator<<(std::ostream& stream, const Shape& s) {
 
 /// Corner cases, and as many drawn at random.
 std::vector<Shape> shapes() {
-  std::vector<Shape> list = {{1, 8, 5, 5, 2},  {1, 8, 1, 1, 1}, {2, 6, 1, 1, 2}, {9, 10, 1, 7, 3},
+  std::vector<Shape> list = {{1, 8, 5, 5, 2},  {1, 8, 1, 1, 1}, {2, 6, 1, 1, 2},  {9, 10, 1, 7, 3},
                              {5, 7, 11, 1, 2}, {4, 4, 2, 3, 6}, {7, 16, 4, 6, 1}, {6, 13, 9, 10, 5}};
   std::mt19937 random(2);
   const auto between = [&](int64_t low, int64_t high) {
@@ -113,7 +113,8 @@ TEST_P(Dispatches, AgreeWithAllSamplesOnOneExpert) {
 INSTANTIATE_TEST_SUITE_P(All, Dispatches, testing::Combine(testing::ValuesIn(kNorms), testing::Bool()),
                          [](const auto& which) {
                            const bool training = std::get<1>(which.param);
-                           return std::string(core::name_of(std::get<0>(which.param))) + (training ? "Training" : "Evaluation");
+                           return std::string(core::name_of(std::get<0>(which.param))) +
+                                  (training ? "Training" : "Evaluation");
                          });
 
 class BatchNormDispatch : public testing::TestWithParam<Dispatch> {};

@@ -70,8 +70,8 @@ struct Term {
 
 TEST(BalanceVectors, ValuesAndGradientsAgree) {
   const auto file = load("balance.safetensors");
-  for (const auto& term : {Term{"imbalance", 1, 0, 0}, Term{"entropy", 0, 1, 0}, Term{"z", 0, 0, 1},
-                           Term{"all", 0.5, 0.25, 0.125}}) {
+  for (const auto& term :
+       {Term{"imbalance", 1, 0, 0}, Term{"entropy", 0, 1, 0}, Term{"z", 0, 0, 1}, Term{"all", 0.5, 0.25, 0.125}}) {
     SCOPED_TRACE(term.name);
     const auto logits = file.at("logits").clone().requires_grad_();
     const auto probs = file.at("probs").clone().requires_grad_();
@@ -81,7 +81,9 @@ TEST(BalanceVectors, ValuesAndGradientsAgree) {
     value.backward();
 
     const auto expected = test::with_prefix(file, std::string(term.name) + ".");
-    const auto gradient = [](const at::Tensor& leaf) { return leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf); };
+    const auto gradient = [](const at::Tensor& leaf) {
+      return leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
+    };
     EXPECT_TRUE(test::is_near(value, expected.at("value"), kTolerance));
     EXPECT_TRUE(test::is_near(gradient(logits), expected.at("grad_logits"), kTolerance));
     EXPECT_TRUE(test::is_near(gradient(probs), expected.at("grad_probs"), kTolerance));

@@ -25,11 +25,11 @@ class Precision : public testing::TestWithParam<Dispatch> {
 };
 
 TEST_P(Precision, Float32IsNearFloat64) {
-  compare(/*autocast=*/false, {.output = 2e-5, .gradient = 2e-4, .statistics = 2e-5});
+  compare(/*autocast=*/false, {.output = 3e-6, .gradient = 3e-5, .statistics = 3e-6});
 }
 
 TEST_P(Precision, AutocastIsNearFloat64) {
-  compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
+  compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.02});
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Precision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),

@@ -54,7 +54,7 @@ TEST(Router, EqualProbabilitiesGoToTheLowestIndex) {
 TEST(Router, ClampsLogitsAtTen) {
   auto router = identity_router(4, 2);
   const auto routing = router->forward(images_with_means({{50, 12, -30, 9}}));
-  EXPECT_EQ(values(routing.logits_be), (std::vector<double>{50, 12, -30, 9}));  // as they are
+  EXPECT_EQ(values(routing.logits_be), (std::vector<double>{50, 12, -30, 9}));        // as they are
   EXPECT_TRUE(routing.indices_bk.equal(at::tensor({0, 1}, at::kLong).view({1, 2})));  // both 10: a tie
   EXPECT_NEAR(routing.weights_bk[0][0].item<double>(), 0.5, 1e-6);
   EXPECT_NEAR(routing.probs_be[0][2].item<double>() / routing.probs_be[0][0].item<double>(), std::exp(-20), 1e-13);

@@ -18,7 +18,9 @@ std::string refusal(const core::Json& tree) {
   return "it was accepted";
 }
 
-void expect_has(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+void expect_has(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
 
 TEST(MoeOptions, RefusesWhatIsNoPool) {
   const auto unknown = refusal({{"experts", {"edge", "egde"}}});

@@ -33,8 +33,9 @@ at::Tensor normalised(const at::Tensor& x, at::IntArrayRef dims, Norm& norm) {
 }
 
 TEST(Norm, LargestDivisorUpTo8) {
-  const std::pair<int64_t, int64_t> expected[] = {{1, 1}, {2, 2}, {7, 7}, {8, 8}, {9, 3}, {10, 5}, {11, 1}, {12, 6},
-                                                  {13, 1}, {14, 7}, {16, 8}, {18, 6}, {72, 8}, {288, 8}, {320, 8}};
+  const std::pair<int64_t, int64_t> expected[] = {{1, 1},  {2, 2},  {7, 7},  {8, 8},   {9, 3},
+                                                  {10, 5}, {11, 1}, {12, 6}, {13, 1},  {14, 7},
+                                                  {16, 8}, {18, 6}, {72, 8}, {288, 8}, {320, 8}};
   for (const auto& [width, divisor] : expected) EXPECT_EQ(largest_divisor_up_to_8(width), divisor) << width;
 }
 
@@ -58,7 +59,8 @@ TEST(Norm, BatchInTraining) {
   EXPECT_TRUE(test::is_near(norm->forward(x), normalised(x, {0, 2, 3}, norm), 1e-12));
   const auto after = test::buffers(*norm);
   const auto var = x.var(at::IntArrayRef{0, 2, 3}, /*unbiased=*/true);
-  EXPECT_TRUE(test::is_near(after.at("running_mean"), 0.9 * before.at("running_mean") + 0.1 * x.mean({0, 2, 3}), 1e-12));
+  EXPECT_TRUE(
+      test::is_near(after.at("running_mean"), 0.9 * before.at("running_mean") + 0.1 * x.mean({0, 2, 3}), 1e-12));
   EXPECT_TRUE(test::is_near(after.at("running_var"), 0.9 * before.at("running_var") + 0.1 * var, 1e-12));
   EXPECT_EQ(after.at("num_batches_tracked").item<int64_t>(), 1);
 }
@@ -88,7 +90,8 @@ TEST(Norm, BatchTakesStatisticsFromTheMaskedSamples) {
 TEST(Norm, BatchWithOneValueAChannelGivesTheBias) {
   const auto one_of_three = at::tensor({0, 1, 0}).to(at::kBool);
   const auto none = at::zeros({3}, at::kBool);
-  const std::pair<int64_t, SampleMask> cases[] = {{1, std::nullopt}, {1, at::ones({1}, at::kBool)}, {3, one_of_three}, {3, none}};
+  const std::pair<int64_t, SampleMask> cases[] = {
+      {1, std::nullopt}, {1, at::ones({1}, at::kBool)}, {3, one_of_three}, {3, none}};
   for (const auto& [batch, mask] : cases) {
     auto norm = make_norm(NormKind::batch, 6);
     const auto before = test::buffers(*norm);
@@ -103,7 +106,9 @@ TEST(Norm, BatchOfOneImageTakesGradientsOfAnyStrides) {
   for (const bool training : {true, false}) {
     for (const bool odd_input : {true, false}) {
       auto norm = make_norm(NormKind::batch, 7, training), same = make_norm(NormKind::batch, 7, training);
-      const auto transposed = [](uint64_t seed) { return test::randn({1, 12, 7}, seed).transpose(1, 2).view({1, 7, 4, 3}); };
+      const auto transposed = [](uint64_t seed) {
+        return test::randn({1, 12, 7}, seed).transpose(1, 2).view({1, 7, 4, 3});
+      };
       auto x = odd_input ? transposed(9) : test::randn({1, 7, 4, 3}, 9);
       auto plain = x.clone(at::MemoryFormat::Contiguous).requires_grad_();
       x.requires_grad_();
@@ -147,8 +152,9 @@ TEST(ConvNormAct, IsConvolutionThenNormThenGelu) {
   const auto x = test::randn({2, 3, 6, 5}, 14);
   const auto conv = at::conv2d(x, state.at("conv.weight"), {}, 1, /*padding=*/2, /*dilation=*/2);
   const auto column = [&](const char* name) { return state.at(name).view({1, 5, 1, 1}); };
-  const auto z = (conv - column("norm.running_mean")) / (column("norm.running_var") + 1e-5).sqrt() * column("norm.weight") +
-                 column("norm.bias");
+  const auto z =
+      (conv - column("norm.running_mean")) / (column("norm.running_var") + 1e-5).sqrt() * column("norm.weight") +
+      column("norm.bias");
   const auto y = block->forward(x);
   EXPECT_EQ(y.sizes(), (std::vector<int64_t>{2, 5, 6, 5}));
   EXPECT_TRUE(test::is_near(y, 0.5 * z * (1 + (z / std::sqrt(2.0)).erf()), 1e-12));

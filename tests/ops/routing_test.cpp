@@ -28,7 +28,8 @@ TEST(SelectTopK, AgreesWithASortByProbabilityThenIndex) {
     for (int64_t b = 0; b < 50; ++b) {
       std::vector<int64_t> order(6);
       std::iota(order.begin(), order.end(), 0);
-      std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return std::pair(-p[b][i], i) < std::pair(-p[b][j], j); });
+      std::sort(order.begin(), order.end(),
+                [&](int64_t i, int64_t j) { return std::pair(-p[b][i], i) < std::pair(-p[b][j], j); });
       double sum = 0;
       for (int64_t i = 0; i < k; ++i) sum += p[b][order[static_cast<std::size_t>(i)]];
       for (int64_t i = 0; i < k; ++i) {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <regex>
+#include <map>
 
 #include "codmoe/core/files.h"
 #include "codmoe/report/folders.h"
@@ -81,11 +81,13 @@ TEST_F(Html, NeedsNoOtherFileAndNoNetwork) {
 TEST_F(Html, OfManyImagesTheBestMedianAndWorst) {
   for (int64_t i = 0; i < 18; ++i) write_pair(std::string(1, static_cast<char>('a' + i)), i);
   const std::string html = page(evaluate_folders(pred(), gt(), with_pictures));
-  std::string order;
-  const std::regex name("<strong>(.)</strong>|<h3>(.)");
-  for (std::sregex_iterator it(html.begin(), html.end(), name); it != std::sregex_iterator(); ++it) {
-    order += (*it)[1].matched ? (*it)[1].str() : (*it)[2].str();
+  std::map<std::size_t, char> places;
+  for (const std::string tag : {"<strong>", "<h3>"}) {
+    for (auto at = html.find(tag); at != std::string::npos; at = html.find(tag, at + 1))
+      places[at] = html[at + tag.size()];
   }
+  std::string order;
+  for (const auto& [at, letter] : places) order += letter;
   EXPECT_EQ(order, "BabcdAhijkWopqr");  // B(est), A(round the median), W(orst)
 }
 

@@ -20,9 +20,9 @@ double largest(const at::Tensor& tensor) {
 }
 
 double smallest_scale(const TensorMap& expected) {
-  double largest_of_all = 1e-3;
+  double largest_of_all = 1e-2;
   for (const auto& [name, tensor] : expected) largest_of_all = std::max(largest_of_all, largest(tensor));
-  return 1e-3 * largest_of_all;
+  return 1e-2 * largest_of_all;
 }
 
 }  // namespace
@@ -72,7 +72,8 @@ testing::AssertionResult are_near_flat(const TensorMap& actual, const at::Tensor
     parts[name] = expected.narrow(0, offset, tensor.numel()).view(tensor.sizes());
     offset += tensor.numel();
   }
-  if (offset != expected.numel()) return testing::AssertionFailure() << expected.numel() << " values are expected, not " << offset;
+  if (offset != expected.numel())
+    return testing::AssertionFailure() << expected.numel() << " values are expected, not " << offset;
   return are_near(actual, parts, tolerance);
 }
 

@@ -16,7 +16,7 @@ using core::TensorMap;
 /// max |actual - expected| / max |expected|, in float64 on the CPU; infinite where the shapes differ. The divisor is at
 /// least `smallest_scale`, for gradients that are sums that cancel.
 double deviation(const at::Tensor& actual, const at::Tensor& expected, double smallest_scale = 1e-3);
-/// The largest deviation() of the names in `expected`, where the smallest scale is a thousandth of the largest expected
+/// The largest deviation() of the names in `expected`, where the smallest scale is a hundredth of the largest expected
 /// value of all; infinite where one is absent.
 double worst_deviation(const TensorMap& actual, const TensorMap& expected);
 

@@ -121,8 +121,8 @@ void read_value(const Json& value, T& target, const Range& range, const Cursor& 
     if (!value.is_string()) reject_type(value, "a text", at);
     target = value.get<std::string>();
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
-    if (!value.is_string()) reject_type(value, "a path", at);
-    const std::filesystem::path written = value.get<std::string>();
+    if (!value.is_string() && !value.is_null()) reject_type(value, "a path", at);
+    const std::filesystem::path written = value.is_null() ? "" : value.get<std::string>();  // `weights:` is no path
     target = written.empty() || written.is_absolute() ? written : (at.origin().base / written).lexically_normal();
   } else if constexpr (NamedEnum<T>) {
     read_enum(value, target, at);

@@ -19,7 +19,6 @@ enum class Source {
   sobel,       ///< edge_maps(x).sobel
   laplacian,   ///< edge_maps(x).laplacian
   gradient,    ///< edge_maps(x).gradient
-  normalized,  ///< norm(x)
   pooled,      ///< one position: the mean of x, or what follows from it
   previous,    ///< the convolution listed before this one
   branches     ///< the branches' results, concatenated
@@ -35,8 +34,9 @@ struct ConvDescription {
 
 struct ExpertDescription {
   std::vector<ConvDescription> convs;
+  int64_t attention_heads = 0;  ///< of attention with a pooled query: two products of the input's width a position each
 
-  /// Multiply-adds counted as two, of one sample of `positions` = H*W; convolutions alone.
+  /// Multiply-adds counted as two, of one sample of `positions` = H*W; convolutions and attention products alone.
   int64_t flops(int64_t positions) const;
   /// Weights and biases of the convolutions.
   int64_t parameters() const;

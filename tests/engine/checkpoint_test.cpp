@@ -1,0 +1,109 @@
+#include "codmoe/engine/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "codmoe/core/files.h"
+#include "codmoe/engine/predictor.h"
+#include "codmoe/nn/weights.h"
+#include "small_run.h"
+
+namespace codmoe::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A checkpoint store with the tiny detector's first weights in it.
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::fresh_folder(::testing::UnitTest::GetInstance()->current_test_info()->name());
+    options_ = testing::small_options(folder_);
+    model_ = model::Detector(options_.model);
+    optimizer_ = std::make_unique<AdamW>(*model_, options_.optimizer);
+  }
+  void save(int64_t step, bool best = false, int64_t keep_last = 2) {
+    CheckpointStore(folder_ / "checkpoints")
+        .save(*model_, *optimizer_, {.step = step}, core::write_options(options_), "data", best, keep_last);
+  }
+  fs::path step_folder(int64_t step) const { return folder_ / "checkpoints" / ("step-" + std::to_string(step)); }
+
+  /// The message of loading the checkpoint after `change` was made to its weights.
+  template <class Change>
+  std::string message_after(const Change& change) {
+    save(1);
+    const auto file = step_folder(1) / "model.safetensors";
+    auto tensors = core::load_safetensors(file).tensors;
+    change(tensors);
+    core::save_safetensors(file, tensors);
+    try {
+      load_predictor(step_folder(1), c10::kCPU);
+    } catch (const core::Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  fs::path folder_;
+  TrainOptions options_;
+  model::Detector model_{nullptr};
+  std::unique_ptr<AdamW> optimizer_;
+};
+
+constexpr auto kKey = "moe.0.experts.3.branches.0.conv.weight";
+
+TEST_F(CheckpointTest, WeightsComeBackUnchanged) {
+  EXPECT_EQ(message_after([](core::TensorMap& tensors) { EXPECT_TRUE(tensors.contains(kKey)); }), "");
+}
+
+TEST_F(CheckpointTest, MissingKeyIsNamed) {
+  const auto message = message_after([](core::TensorMap& tensors) { tensors.erase(kKey); });
+  EXPECT_NE(message.find(kKey), std::string::npos) << message;
+  EXPECT_NE(message.find("missing"), std::string::npos) << message;
+}
+
+TEST_F(CheckpointTest, ExtraKeyIsNamed) {
+  const auto message = message_after([](core::TensorMap& tensors) { tensors["extra.weight"] = at::ones({2}); });
+  EXPECT_NE(message.find("extra.weight"), std::string::npos) << message;
+  EXPECT_NE(message.find("unexpected"), std::string::npos) << message;
+}
+
+TEST_F(CheckpointTest, MisshapedKeyIsNamed) {
+  const auto message = message_after([](core::TensorMap& tensors) { tensors[kKey] = at::ones({3, 2, 1, 1}); });
+  EXPECT_NE(message.find(kKey), std::string::npos) << message;
+  EXPECT_NE(message.find("[3, 2, 1, 1]"), std::string::npos) << message;
+}
+
+TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {
+  save(1, /*best=*/true);
+  for (int64_t step = 2; step <= 5; ++step) save(step);
+  EXPECT_TRUE(fs::exists(step_folder(1)));
+  EXPECT_FALSE(fs::exists(step_folder(2)));
+  EXPECT_FALSE(fs::exists(step_folder(3)));
+  EXPECT_TRUE(fs::exists(step_folder(4)));
+  EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "last"), "step-5");
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/true), fs::canonical(step_folder(1)));
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(5)));
+  EXPECT_EQ(find_checkpoint(step_folder(4), /*prefer_best=*/true), fs::canonical(step_folder(4)));
+}
+
+TEST_F(CheckpointTest, StepNumbersAreComparedAsNumbers) {
+  for (const int64_t step : {9, 10, 11}) save(step);
+  EXPECT_FALSE(fs::exists(step_folder(9)));
+  EXPECT_TRUE(fs::exists(step_folder(10)));
+}
+
+TEST_F(CheckpointTest, NoCheckpointAndDamagedStateAreErrors) {
+  EXPECT_THROW(find_checkpoint(folder_, true), core::Error);
+  save(1);
+  core::write_file_atomically(step_folder(1) / "state.json", "{\"format\": 1");
+  EXPECT_THROW(read_state(step_folder(1)), core::Error);
+}
+
+TEST_F(CheckpointTest, UnwritableFolderIsOneClearError) {
+  core::write_file_atomically(folder_ / "checkpoints", "a file where the folder should be");
+  EXPECT_THROW(save(1), core::Error);
+}
+
+}  // namespace
+}  // namespace codmoe::engine

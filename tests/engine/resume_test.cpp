@@ -1,0 +1,115 @@
+// A run that was stopped and resumed ends with the weights of one left alone, bit for bit.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "codmoe/core/files.h"
+#include "codmoe/engine/trainer.h"
+#include "small_run.h"
+
+namespace codmoe::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Sends SIGTERM to this process as soon as the log has a line of step `step`.
+class StopAtStep {
+ public:
+  StopAtStep(fs::path log, int64_t step) : thread_([this, log = std::move(log), step] { watch(log, step); }) {}
+  ~StopAtStep() {
+    done_ = true;
+    thread_.join();
+  }
+
+ private:
+  void watch(const fs::path& log, int64_t step) {
+    const auto mark = "{\"step\":" + std::to_string(step) + ",";
+    while (!done_) {
+      if (fs::exists(log) && core::read_file(log).find(mark) != std::string::npos) {
+        std::raise(SIGTERM);
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+void train_alone(const TrainOptions& options, const fs::path& folder) { Trainer(options, folder, c10::kCPU).run(); }
+
+/// Trains until step `step`, then in a second Trainer to the end. Returns the step it stopped at.
+int64_t train_interrupted(const TrainOptions& options, const fs::path& folder, int64_t step) {
+  {
+    Trainer trainer(options, folder, c10::kCPU);
+    const StopAtStep stop(folder / "metrics.jsonl", step);
+    EXPECT_THROW(trainer.run(), core::Interrupted);
+  }
+  const auto checkpoint = find_checkpoint(folder, /*prefer_best=*/false);
+  Trainer trainer(options, folder, c10::kCPU);
+  trainer.resume(checkpoint);
+  const auto stopped_at = trainer.progress().step;
+  trainer.run();
+  return stopped_at;
+}
+
+std::string last_file(const fs::path& folder, const char* name) {
+  return core::read_file(find_checkpoint(folder, /*prefer_best=*/false) / name);
+}
+
+TEST(Resume, EndsWithTheSameBits) {
+  const auto folder = testing::fresh_folder("resume");
+  const auto options = testing::small_options(testing::small_dataset(folder));
+  train_alone(options, folder / "alone");
+  const auto stopped_at = train_interrupted(options, folder / "stopped", 5);
+  EXPECT_GE(stopped_at, 5);
+  EXPECT_LT(stopped_at, 12);
+  for (const auto* name : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "stopped", name)) << name << " differs";
+  }
+}
+
+TEST(Resume, LogHasEveryStepOnce) {
+  const auto folder = testing::fresh_folder("resume_log");
+  const auto options = testing::small_options(testing::small_dataset(folder));
+  train_interrupted(options, folder / "run", 3);
+  std::ifstream log(folder / "run" / "metrics.jsonl");
+  std::vector<int64_t> steps;
+  for (std::string line; std::getline(log, line);) {
+    const auto entry = core::Json::parse(line);
+    if (entry.contains("loss")) steps.push_back(entry["step"]);
+  }
+  std::vector<int64_t> expected(12);
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<int64_t>(i) + 1;
+  EXPECT_EQ(steps, expected);
+}
+
+TEST(Resume, RefusesAnotherTrainingSet) {
+  const auto folder = testing::fresh_folder("resume_data");
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
+  train_alone(options, folder / "run");
+  data::write_synth(folder / "other", {.count = 7, .size = 64, .seed = 3});
+  options.data.train.dir = folder / "other";
+  Trainer trainer(options, folder / "run2", c10::kCPU);
+  EXPECT_THROW(trainer.resume(find_checkpoint(folder / "run", false)), core::Error);
+}
+
+TEST(Trainer, SameSeedSameWeightsOtherSeedOther) {
+  const auto folder = testing::fresh_folder("seeds");
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
+  train_alone(options, folder / "a");
+  train_alone(options, folder / "b");
+  options.seed = 1;
+  train_alone(options, folder / "c");
+  EXPECT_TRUE(last_file(folder / "a", "model.safetensors") == last_file(folder / "b", "model.safetensors"));
+  EXPECT_FALSE(last_file(folder / "a", "model.safetensors") == last_file(folder / "c", "model.safetensors"));
+}
+
+}  // namespace
+}  // namespace codmoe::engine
