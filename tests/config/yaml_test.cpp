@@ -1,6 +1,7 @@
 #include "codmoe/config/yaml.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -12,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path write(const std::string& text) {
-  const auto folder = fs::path(::testing::TempDir()) / "codmoe_config";
+  const auto folder = fs::path(::testing::TempDir()) / ("codmoe_config_" + std::to_string(::getpid()));
   fs::create_directories(folder);
   std::ofstream(folder / "run.yaml") << text;
   return folder / "run.yaml";

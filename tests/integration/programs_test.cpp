@@ -1,5 +1,6 @@
 // The programs end to end: synth, train, evaluate, predict; and what they say to bad input.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -15,11 +16,12 @@ using test::run_program;
 
 nlohmann::json read_json(const fs::path& file) { return nlohmann::json::parse(std::ifstream(file)); }
 
-/// One small trained run, made once for all tests of the suite.
+/// One small trained run.
 class Programs : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::path(::testing::TempDir()) / "codmoe_programs";
+  // Not SetUpTestSuite: where that fails, GoogleTest only skips the tests.
+  void SetUp() override {
+    folder_ = fs::path(::testing::TempDir()) / ("codmoe_programs_" + std::to_string(::getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     ASSERT_EQ(run_program("codmoe-data", "synth --output " + path("data") + " --count 6 --size 64 --seed 5").exit_code, 0);
@@ -29,6 +31,7 @@ class Programs : public ::testing::Test {
     const auto trained = run_program("codmoe-train", "--config " + path("run.yaml") + " --output " + path("run") + " --device cpu");
     ASSERT_EQ(trained.exit_code, 0) << trained.output;
   }
+  void TearDown() override { fs::remove_all(folder_); }
   static std::string path(const std::string& name) { return "'" + (folder_ / name).string() + "'"; }
 
   static fs::path folder_;
