@@ -1,5 +1,6 @@
 #include "benchmarks/timing.h"
 
+#include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
 #include <c10/util/Exception.h>
@@ -88,6 +89,7 @@ Spread summarize(std::vector<double> samples) {
 }
 
 Timing time_workload(const Workload& workload, const c10::Device& device, const TimingOptions& options) {
+  if (!device.is_cpu()) at::globalContext().lazyInitDevice(device.type());  // the allocator's statistics need it
   warm_up(workload, options);
   core::synchronize(device);
   auto* allocator = device.is_cpu() ? nullptr : c10::getDeviceAllocator(device.type());
