@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 using namespace codmoe;
 
 struct EvalOptions {
-  std::map<std::string, fs::path> checkpoints;         ///< run or step folders by the name of their row
+  std::map<std::string, fs::path> checkpoints;       ///< run or step folders by the name of their row
   std::map<std::string, data::DatasetOptions> data;  ///< datasets by name
-  fs::path pred, gt;                                   ///< instead of a model: folders of predictions and masks
+  fs::path pred, gt;                                 ///< instead of a model: folders of predictions and masks
   int64_t batch_size = 16;
   report::EvaluationOptions evaluation;
   fs::path json, csv, report;
@@ -38,7 +38,8 @@ struct EvalOptions {
     visit("report", report);
   }
   void check() const {
-    if (pred.empty() != gt.empty()) throw core::BadOption(pred.empty() ? "pred" : "gt", "is missing: pred and gt go together");
+    if (pred.empty() != gt.empty())
+      throw core::BadOption(pred.empty() ? "pred" : "gt", "is missing: pred and gt go together");
     if (!pred.empty() && !checkpoints.empty()) throw core::BadOption("pred", "cannot stand beside checkpoints");
   }
 };

@@ -40,7 +40,8 @@ std::vector<fs::path> input_files(const std::vector<fs::path>& inputs) {
   std::set<fs::path> stems;
   for (const auto& file : files) {
     if (!stems.insert(file.stem()).second) {
-      throw core::UsageError(fmt::format("{}: two inputs are named {}; their masks would be one file", file.string(), file.stem().string()));
+      throw core::UsageError(fmt::format("{}: two inputs are named {}; their masks would be one file", file.string(),
+                                         file.stem().string()));
     }
   }
   if (files.empty()) throw core::UsageError("INPUT: there is no image in it");
@@ -85,7 +86,9 @@ int main(int argc, char** argv) {
         args.common.add_output(app, "folder for the masks");
         app.add_option("--checkpoint", args.checkpoint, "run or step folder")->required();
         app.add_option("INPUT", args.inputs, "image files and folders")->required()->check(CLI::ExistingPath);
-        app.add_option("--batch-size", args.batch_size, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+        app.add_option("--batch-size", args.batch_size, "images at a time")
+            ->check(CLI::PositiveNumber)
+            ->capture_default_str();
         app.add_flag("--overlay", args.overlay, "write NAME.overlay.png too: the photograph with the mask in red");
       },
       [&] { run(args); });

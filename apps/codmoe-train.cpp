@@ -21,11 +21,13 @@ struct Arguments {
 fs::path resume_folder(const Arguments& args) {
   const bool has_checkpoint = fs::exists(args.common.output / "checkpoints" / "last" / "state.json");
   if (args.resume.empty() && has_checkpoint) {
-    throw core::UsageError(fmt::format("--output: {} holds a run already; go on with --resume auto, or name another folder",
-                                       args.common.output.string()));
+    throw core::UsageError(
+        fmt::format("--output: {} holds a run already; go on with --resume auto, or name another folder",
+                    args.common.output.string()));
   }
   if (args.resume.empty() || (args.resume == "auto" && !has_checkpoint)) return {};
-  return engine::find_checkpoint(args.resume == "auto" ? args.common.output : fs::path(args.resume), /*prefer_best=*/false);
+  return engine::find_checkpoint(args.resume == "auto" ? args.common.output : fs::path(args.resume),
+                                 /*prefer_best=*/false);
 }
 
 void train(const Arguments& args) {
@@ -39,7 +41,8 @@ void train(const Arguments& args) {
   core::write_file_atomically(args.common.output / "config.yaml", config::dump(options));
   trainer.run();
   if (trainer.progress().best_step >= 0) {
-    spdlog::info("done: best validation IoU {:.4f} at step {}", trainer.progress().best_iou, trainer.progress().best_step);
+    spdlog::info("done: best validation IoU {:.4f} at step {}", trainer.progress().best_iou,
+                 trainer.progress().best_step);
   }
 }
 

@@ -123,7 +123,8 @@ void emit(YAML::Emitter& out, const Json& value) {
     const auto text = value.get<std::string>();
     const YAML::Node plain = text.empty() ? YAML::Node() : YAML::Node(text);
     double number = 0;
-    const bool ambiguous = text.empty() || text == "true" || text == "false" || YAML::convert<double>::decode(plain, number);
+    const bool ambiguous =
+        text.empty() || text == "true" || text == "false" || YAML::convert<double>::decode(plain, number);
     if (ambiguous) out << YAML::DoubleQuoted;
     out << text;
   } else {

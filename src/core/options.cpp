@@ -26,7 +26,8 @@ const Origin& Cursor::origin() const {
 
 void Cursor::reject(const std::string& message) const {
   const std::string& place = origin().place;
-  throw UsageError(fmt::format("{}{}{} {}", place, place.empty() ? "" : ": ", path.empty() ? "the file" : path, message));
+  throw UsageError(
+      fmt::format("{}{}{} {}", place, place.empty() ? "" : ": ", path.empty() ? "the file" : path, message));
 }
 
 std::string describe(const Json& value) {
@@ -48,7 +49,8 @@ void reject_unknown(const std::string& key, const std::set<std::string>& known, 
 }
 
 void check_range(double value, const Range& range, const Cursor& at) {
-  if (!std::isfinite(value) || !range.contains(value)) at.reject(fmt::format("must be {}; it is {}", range.text(), value));
+  if (!std::isfinite(value) || !range.contains(value))
+    at.reject(fmt::format("must be {}; it is {}", range.text(), value));
 }
 
 }  // namespace detail

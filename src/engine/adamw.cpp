@@ -81,7 +81,8 @@ void AdamW::load_state(const core::TensorMap& saved) {
   const at::NoGradGuard no_grad;
   auto own = state();
   if (saved.size() != own.size()) {
-    throw core::Error(fmt::format("the optimizer's state has {} tensors, the model needs {}", saved.size(), own.size()));
+    throw core::Error(
+        fmt::format("the optimizer's state has {} tensors, the model needs {}", saved.size(), own.size()));
   }
   for (auto& [name, tensor] : own) {
     const auto found = saved.find(name);

@@ -23,7 +23,8 @@ constexpr std::string_view kPrefix = "step-";
 int64_t step_number(const fs::path& folder) {
   const auto name = folder.filename().string();
   const auto digits = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : "";
-  const bool number = !digits.empty() && digits.size() < 19 && digits.find_first_not_of("0123456789") == std::string::npos;
+  const bool number =
+      !digits.empty() && digits.size() < 19 && digits.find_first_not_of("0123456789") == std::string::npos;
   return number ? std::stoll(digits) : -1;
 }
 
@@ -38,8 +39,11 @@ void point_link(const fs::path& link, const fs::path& target_name) {
 }
 
 Json to_json(const Progress& progress) {
-  return {{"step", progress.step}, {"epoch", progress.epoch}, {"batch", progress.batch},
-          {"best_iou", progress.best_iou}, {"best_step", progress.best_step}};
+  return {{"step", progress.step},
+          {"epoch", progress.epoch},
+          {"batch", progress.batch},
+          {"best_iou", progress.best_iou},
+          {"best_step", progress.best_step}};
 }
 
 }  // namespace
@@ -62,11 +66,10 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const AdamW
 }
 
 void CheckpointStore::save(const torch::nn::Module& model, const AdamW& optimizer, const Progress& progress,
-                           const Json& config, const std::string& data_fingerprint, bool best, int64_t keep_last) const {
-  const Json state = {{"format", kFormat},
-                      {"progress", to_json(progress)},
-                      {"data_fingerprint", data_fingerprint},
-                      {"config", config}};
+                           const Json& config, const std::string& data_fingerprint, bool best,
+                           int64_t keep_last) const {
+  const Json state = {
+      {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
   try {
     const auto target = write_step(model, optimizer, state);
     point_link(folder_ / "last", target.filename());
@@ -90,11 +93,14 @@ void CheckpointStore::prune(int64_t keep_last) const {
 }
 
 fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
-  for (const auto& candidate : {path / "checkpoints" / (prefer_best ? "best" : "last"), path / "checkpoints" / "last", path}) {
+  for (const auto& candidate :
+       {path / "checkpoints" / (prefer_best ? "best" : "last"), path / "checkpoints" / "last", path}) {
     if (fs::exists(candidate / "state.json")) return fs::canonical(candidate);
   }
-  throw core::Error(fmt::format("{} holds no checkpoint: it must be a run folder with checkpoints/last, or a step folder "
-                                "with state.json", path.string()));
+  throw core::Error(
+      fmt::format("{} holds no checkpoint: it must be a run folder with checkpoints/last, or a step folder "
+                  "with state.json",
+                  path.string()));
 }
 
 SavedState read_state(const fs::path& step_folder) {
@@ -102,7 +108,8 @@ SavedState read_state(const fs::path& step_folder) {
   try {
     const auto state = Json::parse(core::read_file(file));
     if (state.at("format").get<int>() != kFormat) {
-      throw core::Error(fmt::format("{}: is of format {}; this program reads {}", file.string(), state.at("format").dump(), kFormat));
+      throw core::Error(
+          fmt::format("{}: is of format {}; this program reads {}", file.string(), state.at("format").dump(), kFormat));
     }
     const auto& progress = state.at("progress");
     return {.progress = {.step = progress.at("step"),

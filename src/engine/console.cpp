@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kLogPause{10};
 std::string format_duration(double seconds) {
   const auto whole = static_cast<int64_t>(std::max(seconds, 0.0) + 0.5);
   const auto hours = whole / 3600, minutes = whole / 60 % 60;
-  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60) : fmt::format("{}:{:02}", minutes, whole % 60);
+  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60)
+                   : fmt::format("{}:{:02}", minutes, whole % 60);
 }
 
 ProgressLine::ProgressLine(std::string title, int64_t total, std::string unit, int64_t already)

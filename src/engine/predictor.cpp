@@ -93,9 +93,10 @@ void evaluate_dataset(Predictor& predictor, const std::string& name, const data:
   predict_files(predictor, files, batch_size, [&](std::size_t first, std::vector<at::Tensor> maps) {
     collect();  // of the batch before: it was scored while this one was predicted
     for (std::size_t i = 0; i < maps.size(); ++i) {
-      scoring.push_back(std::async(std::launch::async, [&item = dataset.items()[first + i], map = maps[i], &evaluation] {
-        return report::score_item(item, map, evaluation.options());
-      }));
+      scoring.push_back(
+          std::async(std::launch::async, [&item = dataset.items()[first + i], map = maps[i], &evaluation] {
+            return report::score_item(item, map, evaluation.options());
+          }));
     }
     if (progress) progress(static_cast<int64_t>(first + maps.size()));
   });

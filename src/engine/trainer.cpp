@@ -67,7 +67,8 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
   if (saved.data_fingerprint != fingerprint(*train_)) {
-    throw core::Error(fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
+    throw core::Error(
+        fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
@@ -89,11 +90,14 @@ void Trainer::run() {
   const StopSignal stop;
   fs::create_directories(folder_ / "checkpoints");
   log_ = std::make_unique<RunLog>(folder_ / "metrics.jsonl", progress_.step);
-  spdlog::info("training on {} images, {} parameters, {}", train_->size(), [&] {
-    int64_t count = 0;
-    for (const auto& parameter : model_->parameters()) count += parameter.numel();
-    return count;
-  }(), core::device_name(device_));
+  spdlog::info(
+      "training on {} images, {} parameters, {}", train_->size(),
+      [&] {
+        int64_t count = 0;
+        for (const auto& parameter : model_->parameters()) count += parameter.numel();
+        return count;
+      }(),
+      core::device_name(device_));
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
   ProgressLine line("training", total, "images", already);
@@ -142,11 +146,16 @@ void Trainer::after_step(const at::Tensor& loss, ProgressLine& line) {
     shown_loss_ = loss_sum_.item<double>() / static_cast<double>(loss_steps_);
     loss_sum_.reset();
     loss_steps_ = 0;
-    log_->write({{"step", progress_.step}, {"epoch", progress_.epoch}, {"loss", shown_loss_}, {"lr", lr},
-                 {"images_per_s", line.rate()}, {"skipped", step_.optimizer().skipped().item<double>()}});
+    log_->write({{"step", progress_.step},
+                 {"epoch", progress_.epoch},
+                 {"loss", *shown_loss_},
+                 {"lr", lr},
+                 {"images_per_s", line.rate()},
+                 {"skipped", step_.optimizer().skipped().item<double>()}});
   }
+  const auto loss_text = shown_loss_ ? fmt::format("loss {:.3f}  ", *shown_loss_) : "";
   line.update(train_->size() * progress_.epoch + images,
-              fmt::format("epoch {}/{}  loss {:.3f}  lr {:.1e}", progress_.epoch + 1, options_.schedule.epochs, shown_loss_, lr));
+              fmt::format("epoch {}/{}  {}lr {:.1e}", progress_.epoch + 1, options_.schedule.epochs, loss_text, lr));
 }
 
 void Trainer::finish_epoch() {

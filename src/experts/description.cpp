@@ -12,7 +12,8 @@ int64_t weight_count(const nn::ConvShape& shape) {
 
 int64_t ExpertDescription::flops(int64_t positions) const {
   int64_t total = attention_heads == 0 ? 0 : 2 * 2 * attention_heads * convs.front().shape.in * positions;
-  for (const auto& conv : convs) total += 2 * weight_count(conv.shape) * (conv.source == Source::pooled ? 1 : positions);
+  for (const auto& conv : convs)
+    total += 2 * weight_count(conv.shape) * (conv.source == Source::pooled ? 1 : positions);
   return total;
 }
 

@@ -19,7 +19,9 @@ HybridExpert::HybridExpert(const ExpertOptions& options) {
       {"gate.reduce", Source::pooled, {.in = dim, .out = reduced}, true, false},
       {"gate.expand", Source::pooled, {.in = reduced, .out = dim}, true, false},
       {"fusion", Source::branches, {.in = dim, .out = dim}, true, false}};
-  const auto conv = [&](std::size_t i) { return nn::make_conv(description_.convs[i].shape, description_.convs[i].bias); };
+  const auto conv = [&](std::size_t i) {
+    return nn::make_conv(description_.convs[i].shape, description_.convs[i].bias);
+  };
 
   auto local = register_module("local", std::make_shared<GroupImpl>());
   depthwise_ = local->register_module("depthwise", conv(0));

@@ -21,10 +21,10 @@ at::Tensor pixel_weights(const at::Tensor& mask, const StructureLossOptions& opt
   return 1 + options.weight * (box - mask).abs();
 }
 
-at::Tensor weighted_loss(const at::Tensor& logits, const at::Tensor& mask, const at::Tensor& weight, BceWeighting kind) {
+at::Tensor weighted_loss(const at::Tensor& logits, const at::Tensor& mask, const at::Tensor& weight,
+                         BceWeighting kind) {
   const auto pixel_bce = at::binary_cross_entropy_with_logits(logits, mask, {}, {}, at::Reduction::None);
-  const auto bce =
-      kind == BceWeighting::legacy ? pixel_bce.mean() : sum_of(weight * pixel_bce) / sum_of(weight);
+  const auto bce = kind == BceWeighting::legacy ? pixel_bce.mean() : sum_of(weight * pixel_bce) / sum_of(weight);
   const auto probability = logits.sigmoid();
   const auto intersection = sum_of(weight * probability * mask);
   const auto both = sum_of(weight * (probability + mask));

@@ -22,7 +22,8 @@ DecoderImpl::DecoderImpl(const std::vector<int64_t>& channels, const DecoderOpti
 }
 
 std::vector<at::Tensor> DecoderImpl::forward(const std::vector<at::Tensor>& features) {
-  TORCH_CHECK(features.size() == lateral_.size(), "the decoder has ", lateral_.size(), " levels, not ", features.size());
+  TORCH_CHECK(features.size() == lateral_.size(), "the decoder has ", lateral_.size(), " levels, not ",
+              features.size());
   std::vector<at::Tensor> logits(features.size());
   at::Tensor top;
   for (std::size_t level = features.size(); level-- > 0;) {

@@ -8,7 +8,8 @@ namespace codmoe::moe {
 
 at::Tensor dispatch_dense(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool) {
   const std::array<int64_t, 2> shape{routing.batch(), routing.experts()};
-  const auto weights_be = at::zeros(shape, routing.weights_bk.options()).scatter(1, routing.indices_bk, routing.weights_bk);
+  const auto weights_be =
+      at::zeros(shape, routing.weights_bk.options()).scatter(1, routing.indices_bk, routing.weights_bk);
   const auto chosen_be =
       at::zeros(shape, routing.indices_bk.options().dtype(at::kBool)).scatter(1, routing.indices_bk, true);
   auto out_bchw = at::zeros_like(x_bchw);

@@ -26,8 +26,8 @@ void MoeOptions::check() const {
 
 SparseCODMoEImpl::SparseCODMoEImpl(int64_t dim, const MoeOptions& options)
     : options_((options.check(), options)),
-      router_(register_module("router", Router(dim, static_cast<int64_t>(options.experts.size()), options.top_k,
-                                               options.router))) {
+      router_(register_module(
+          "router", Router(dim, static_cast<int64_t>(options.experts.size()), options.top_k, options.router))) {
   auto list = register_module("experts", torch::nn::ModuleList());
   for (const auto& name : options.experts) {
     pool_.push_back(experts::make_expert(name, {.dim = dim, .norm = options.norm}));

@@ -37,16 +37,17 @@ at::Tensor NormImpl::forward(const at::Tensor& x_bchw, const SampleMask& mask_b)
     case NormKind::group:
       return at::group_norm(x_bchw, groups_, weight_, bias_, kEps);
     case NormKind::layer:
-      return at::layer_norm(x_bchw.permute({0, 2, 3, 1}), {weight_.size(0)}, weight_, bias_, kEps).permute({0, 3, 1, 2});
+      return at::layer_norm(x_bchw.permute({0, 2, 3, 1}), {weight_.size(0)}, weight_, bias_, kEps)
+          .permute({0, 3, 1, 2});
   }
   TORCH_CHECK(false, "unknown norm kind");
 }
 
 namespace {
 
-/// LibTorch 2.11's batch norm on the CPU takes an input and a gradient for the same memory format where both suggest the
-/// same one. Of a single image or row, strides can be those of NHWC and yet suggest NCHW: then its backward reads one of
-/// them in the wrong order. (batch_norm_backward_cpu_template in ATen/native/Normalization.cpp.)
+/// LibTorch 2.11's batch norm on the CPU takes an input and a gradient for the same memory format where both suggest
+/// the same one. Of a single image or row, strides can be those of NHWC and yet suggest NCHW: then its backward reads
+/// one of them in the wrong order. (batch_norm_backward_cpu_template in ATen/native/Normalization.cpp.)
 at::Tensor as_suggested(const at::Tensor& x_bchw) { return x_bchw.contiguous(x_bchw.suggest_memory_format()); }
 
 }  // namespace

@@ -30,17 +30,15 @@ class Neighbours {
 }  // namespace
 
 EdgeMaps edge_maps(const at::Tensor& x_bchw) {
-  TORCH_CHECK(x_bchw.dim() == 4 && x_bchw.is_floating_point(), "edge_maps: x must be a floating [B, C, H, W] tensor, not ",
-              x_bchw.scalar_type(), " of ", x_bchw.sizes());
+  TORCH_CHECK(x_bchw.dim() == 4 && x_bchw.is_floating_point(),
+              "edge_maps: x must be a floating [B, C, H, W] tensor, not ", x_bchw.scalar_type(), " of ",
+              x_bchw.sizes());
   const Neighbours at_offset(x_bchw);
   const auto sobel_x = at_offset.column(1) - at_offset.column(-1);
   const auto sobel_y = at_offset.row(1) - at_offset.row(-1);
-  const auto laplacian =
-      (at_offset(-1, 0) + at_offset(1, 0) + at_offset(0, -1) + at_offset(0, 1) - 4 * x_bchw).abs();
+  const auto laplacian = (at_offset(-1, 0) + at_offset(1, 0) + at_offset(0, -1) + at_offset(0, 1) - 4 * x_bchw).abs();
   const auto sobel = (sobel_x.square() + sobel_y.square() + kEpsilon).sqrt();
-  return {.sobel = sobel,
-          .laplacian = laplacian,
-          .gradient = (sobel.square() + laplacian.square() + kEpsilon).sqrt()};
+  return {.sobel = sobel, .laplacian = laplacian, .gradient = (sobel.square() + laplacian.square() + kEpsilon).sqrt()};
 }
 
 }  // namespace codmoe::ops

@@ -16,7 +16,8 @@ std::vector<fs::path> files_below(const fs::path& folder, const std::set<std::st
   std::vector<fs::path> files;
   if (!fs::exists(folder)) return files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && extensions.count(entry.path().extension().string()) > 0) files.push_back(entry.path());
+    if (entry.is_regular_file() && extensions.count(entry.path().extension().string()) > 0)
+      files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;

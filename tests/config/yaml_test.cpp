@@ -34,12 +34,14 @@ std::string message_of(const std::string& text, const std::vector<std::string>& 
 }
 
 void expect_parts(const std::string& message, const std::vector<std::string>& parts) {
-  for (const auto& part : parts) EXPECT_NE(message.find(part), std::string::npos) << "no '" << part << "' in: " << message;
+  for (const auto& part : parts)
+    EXPECT_NE(message.find(part), std::string::npos) << "no '" << part << "' in: " << message;
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
 }
 
 TEST(Yaml, ReadsNestedTypedValues) {
-  const auto options = load_text("seed: 7\nmoe:\n  experts: [edge, texture]\n  dispatch: dense\n  balance: {min: 1e-3, max: 0.5}\n");
+  const auto options =
+      load_text("seed: 7\nmoe:\n  experts: [edge, texture]\n  dispatch: dense\n  balance: {min: 1e-3, max: 0.5}\n");
   EXPECT_EQ(options.seed, 7);
   EXPECT_EQ(options.model.moe.experts, (std::vector<std::string>{"edge", "texture"}));
   EXPECT_EQ(options.model.moe.dispatch, moe::Dispatch::dense);

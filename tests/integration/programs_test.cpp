@@ -24,11 +24,14 @@ class Programs : public ::testing::Test {
     folder_ = fs::path(::testing::TempDir()) / ("codmoe_programs_" + std::to_string(::getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
-    ASSERT_EQ(run_program("codmoe-data", "synth --output " + path("data") + " --count 6 --size 64 --seed 5").exit_code, 0);
-    std::ofstream(folder_ / "run.yaml") << "backbone: {name: tiny}\ndecoder: {width: 8}\n"
-                                           "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 3, size: 64}}\n"
-                                           "schedule: {epochs: 2}\n";
-    const auto trained = run_program("codmoe-train", "--config " + path("run.yaml") + " --output " + path("run") + " --device cpu");
+    ASSERT_EQ(run_program("codmoe-data", "synth --output " + path("data") + " --count 6 --size 64 --seed 5").exit_code,
+              0);
+    std::ofstream(folder_ / "run.yaml")
+        << "backbone: {name: tiny}\ndecoder: {width: 8}\n"
+           "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 3, size: 64}}\n"
+           "schedule: {epochs: 2}\n";
+    const auto trained =
+        run_program("codmoe-train", "--config " + path("run.yaml") + " --output " + path("run") + " --device cpu");
     ASSERT_EQ(trained.exit_code, 0) << trained.output;
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -39,8 +42,9 @@ class Programs : public ::testing::Test {
 fs::path Programs::folder_;
 
 TEST_F(Programs, RunFolderIsComplete) {
-  for (const auto* name : {"config.yaml", "metrics.jsonl", "checkpoints/last/model.safetensors",
-                           "checkpoints/last/optimizer.safetensors", "checkpoints/last/state.json", "checkpoints/best/state.json"}) {
+  for (const auto* name :
+       {"config.yaml", "metrics.jsonl", "checkpoints/last/model.safetensors", "checkpoints/last/optimizer.safetensors",
+        "checkpoints/last/state.json", "checkpoints/best/state.json"}) {
     EXPECT_TRUE(fs::exists(folder_ / "run" / name)) << name;
   }
 }
@@ -52,13 +56,19 @@ TEST_F(Programs, AUsedRunFolderIsNotOverwritten) {
 }
 
 TEST_F(Programs, CheckpointAndWrittenMasksScoreTheSame) {
-  const auto evaluated = run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data data=" + path("data") +
-                                                        " --json " + path("a.json") + " --report " + path("report"));
+  const auto evaluated =
+      run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data data=" + path("data") +
+                                     " --json " + path("a.json") + " --report " + path("report"));
   ASSERT_EQ(evaluated.exit_code, 0) << evaluated.output;
-  ASSERT_EQ(run_program("codmoe-predict", "--device cpu --checkpoint " + path("run") + " --output " + path("masks") + " " + path("data/Imgs")).exit_code, 0);
-  const auto folders = run_program("codmoe-eval", "--pred " + path("masks") + " --gt " + path("data/GT") + " --json " + path("b.json"));
+  ASSERT_EQ(run_program("codmoe-predict", "--device cpu --checkpoint " + path("run") + " --output " + path("masks") +
+                                              " " + path("data/Imgs"))
+                .exit_code,
+            0);
+  const auto folders =
+      run_program("codmoe-eval", "--pred " + path("masks") + " --gt " + path("data/GT") + " --json " + path("b.json"));
   ASSERT_EQ(folders.exit_code, 0) << folders.output;
-  const auto a = read_json(folder_ / "a.json")["datasets"].front(), b = read_json(folder_ / "b.json")["datasets"].front();
+  const auto a = read_json(folder_ / "a.json")["datasets"].front(),
+             b = read_json(folder_ / "b.json")["datasets"].front();
   EXPECT_EQ(a["n"], 6);
   for (const auto* metric : {"IoU", "MAE", "Smeasure", "maxFm", "wFmeasure"}) {
     ASSERT_TRUE(a[metric].is_number()) << metric;
@@ -79,7 +89,8 @@ TEST_F(Programs, AMissingMaskIsNamed) {
   fs::copy(folder_ / "data", folder_ / "broken", fs::copy_options::recursive);
   const auto victim = *fs::directory_iterator(folder_ / "broken" / "GT");
   fs::remove(victim);
-  const auto result = run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data x=" + path("broken"));
+  const auto result =
+      run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data x=" + path("broken"));
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.output.find(victim.path().stem().string()), std::string::npos) << result.output;
 }
@@ -101,10 +112,15 @@ TEST(BadConfigs, EachGivesItsLineAndExitsWithTwo) {
 }
 
 TEST(CommandLines, WrongUsageIsOneLineAndTwo) {
-  for (const auto& [program, arguments] :
-       {std::pair{"codmoe-train", "--nonsense"}, {"codmoe-train", "--config no_such.yaml"}, {"codmoe-train", ""},
-        {"codmoe-eval", ""}, {"codmoe-eval", "--pred /tmp"}, {"codmoe-predict", ""}, {"codmoe-data", "frobnicate"},
-        {"codmoe-bench", "frobnicate"}, {"codmoe-train", "--device gpu --output x"}}) {
+  for (const auto& [program, arguments] : {std::pair{"codmoe-train", "--nonsense"},
+                                           {"codmoe-train", "--config no_such.yaml"},
+                                           {"codmoe-train", ""},
+                                           {"codmoe-eval", ""},
+                                           {"codmoe-eval", "--pred /tmp"},
+                                           {"codmoe-predict", ""},
+                                           {"codmoe-data", "frobnicate"},
+                                           {"codmoe-bench", "frobnicate"},
+                                           {"codmoe-train", "--device gpu --output x"}}) {
     const auto result = run_program(program, arguments);
     EXPECT_EQ(result.exit_code, 2) << program << " " << arguments << ": " << result.output;
     EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << program << " " << arguments << ": " << result.output;

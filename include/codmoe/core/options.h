@@ -50,7 +50,9 @@ constexpr std::array<std::pair<std::string_view, Enum>, N> names(const std::pair
 }
 
 template <class T>
-concept NamedEnum = requires(T value) { enum_names(value); };
+concept NamedEnum = requires(T value) {
+  enum_names(value);
+};
 
 /// The name of an enum value, as it stands in YAML.
 template <NamedEnum T>

@@ -14,8 +14,8 @@ using Json = nlohmann::ordered_json;
 
 /// Where each key of a tree came from, for messages and for relative paths.
 struct Origin {
-  std::string place;            ///< "demo.yaml:12" or "--set moe.top_k=9"
-  std::filesystem::path base;   ///< folder that relative paths of this key start from
+  std::string place;           ///< "demo.yaml:12" or "--set moe.top_k=9"
+  std::filesystem::path base;  ///< folder that relative paths of this key start from
 };
 /// By key path ("moe.balance.min"); a key without an entry takes its nearest parent's.
 using Origins = std::map<std::string, Origin>;

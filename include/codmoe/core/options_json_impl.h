@@ -29,9 +29,13 @@ std::string describe(const Json& value);
 void check_range(double value, const Range& range, const Cursor& at);
 
 template <class T>
-concept OptionStruct = requires(T options) { options.fields([](auto&&...) {}); };
+concept OptionStruct = requires(T options) {
+  options.fields([](auto&&...) {});
+};
 template <class T>
-concept Checked = requires(const T options) { options.check(); };
+concept Checked = requires(const T options) {
+  options.check();
+};
 template <class T>
 struct is_vector : std::false_type {};
 template <class T>
@@ -82,7 +86,8 @@ template <class T>
 void read_number(const Json& value, T& target, const Range& range, const Cursor& at) {
   if constexpr (std::is_integral_v<T>) {
     if (!value.is_number_integer()) reject_type(value, "a whole number", at);
-    if (value.is_number_unsigned() && !std::in_range<int64_t>(value.get<uint64_t>())) at.reject("is too large a number");
+    if (value.is_number_unsigned() && !std::in_range<int64_t>(value.get<uint64_t>()))
+      at.reject("is too large a number");
     const auto wide = value.get<int64_t>();
     check_range(static_cast<double>(wide), range, at);
     if (!std::in_range<T>(wide)) at.reject("is too large a number");

@@ -30,7 +30,8 @@ class CheckpointStore {
             const std::string& data_fingerprint, bool best, int64_t keep_last) const;
 
  private:
-  std::filesystem::path write_step(const torch::nn::Module& model, const AdamW& optimizer, const core::Json& state) const;
+  std::filesystem::path write_step(const torch::nn::Module& model, const AdamW& optimizer,
+                                   const core::Json& state) const;
   void prune(int64_t keep_last) const;
 
   std::filesystem::path folder_;

@@ -34,8 +34,8 @@ class Predictor {
 /// @throws core::Error where a file is missing, damaged or doesn't fit.
 Predictor load_predictor(const std::filesystem::path& step_folder, c10::Device device);
 
-/// Images decoded ahead while the device works: calls `use(first, maps)` for batch after batch of the files, `first` the
-/// position of its first map. @throws core::Error naming a file that cannot be read.
+/// Images decoded ahead while the device works: calls `use(first, maps)` for batch after batch of the files, `first`
+/// the position of its first map. @throws core::Error naming a file that cannot be read.
 void predict_files(Predictor& predictor, const std::vector<std::filesystem::path>& files, int64_t batch_size,
                    const std::function<void(std::size_t first, std::vector<at::Tensor> maps)>& use);
 

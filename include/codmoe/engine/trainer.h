@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/console.h"
@@ -48,9 +49,9 @@ class Trainer {
   TrainStep step_;
   Progress progress_;
   std::unique_ptr<RunLog> log_;
-  at::Tensor loss_sum_;      // of the steps since the last line of the log, on the device
+  at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
   int64_t loss_steps_ = 0;
-  double shown_loss_ = 0.0;  // the mean that was read last
+  std::optional<double> shown_loss_;  // the mean that was read last
 };
 
 }  // namespace codmoe::engine

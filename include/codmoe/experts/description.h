@@ -12,16 +12,16 @@ namespace codmoe::experts {
 
 /// What a convolution reads.
 enum class Source {
-  input,       ///< x
-  low,         ///< band_split(x).low
-  mid,         ///< band_split(x).mid
-  high,        ///< band_split(x).high
-  sobel,       ///< edge_maps(x).sobel
-  laplacian,   ///< edge_maps(x).laplacian
-  gradient,    ///< edge_maps(x).gradient
-  pooled,      ///< one position: the mean of x, or what follows from it
-  previous,    ///< the convolution listed before this one
-  branches     ///< the branches' results, concatenated
+  input,      ///< x
+  low,        ///< band_split(x).low
+  mid,        ///< band_split(x).mid
+  high,       ///< band_split(x).high
+  sobel,      ///< edge_maps(x).sobel
+  laplacian,  ///< edge_maps(x).laplacian
+  gradient,   ///< edge_maps(x).gradient
+  pooled,     ///< one position: the mean of x, or what follows from it
+  previous,   ///< the convolution listed before this one
+  branches    ///< the branches' results, concatenated
 };
 
 struct ConvDescription {

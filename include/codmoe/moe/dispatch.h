@@ -25,8 +25,8 @@ constexpr auto enum_names(Dispatch) {
 using ExpertPool = std::vector<experts::ExpertPtr>;
 
 /// sum over k of weights[b, k] * expert[indices[b, k]](x[b]), for x [B, C, H, W]; the result has x's shape and dtype.
-/// In training an expert sees exactly the samples routed to it, as one batch, and norm statistics come from those alone;
-/// `sequential` differs there, since it shows an expert one sample at a time.
+/// In training an expert sees exactly the samples routed to it, as one batch, and norm statistics come from those
+/// alone; `sequential` differs there, since it shows an expert one sample at a time.
 at::Tensor dispatch(Dispatch strategy, const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
 
 }  // namespace codmoe::moe
