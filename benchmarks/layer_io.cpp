@@ -21,8 +21,8 @@ void save_layer_io(const std::filesystem::path& file, const LayerOptions& option
   auto tensors = nn::state_dict(*layer);
   tensors["input"] = input;
   tensors["output"] = result.y_bchw;
-  tensors["topk_indices"] = result.routing.indices_bk;
-  tensors["topk_weights"] = result.routing.weights_bk;
+  tensors["topk_indices"] = result.routing.indices;
+  tensors["topk_weights"] = result.routing.weights;
   core::save_safetensors(file, tensors,
                          {{"dispatch", std::string(core::name_of(options.dispatch.front()))},
                           {"dtype", std::string(core::name_of(options.dtype.front()))},

@@ -20,12 +20,12 @@ double balance_coefficient(const BalanceOptions& options, int64_t epoch) {
 at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch) {
   const auto assignments = static_cast<double>(routing.batch() * routing.top_k());
   const auto share_e = assignment_counts(routing) / assignments;
-  const auto mean_e = routing.probs_be.mean(0);
+  const auto mean_e = routing.probs.mean(0);
   const auto imbalance = static_cast<double>(routing.experts()) * (share_e * mean_e).sum();
   // log_softmax would need z; the smallest float32 keeps log finite where a probability underflows.
-  const auto entropy = -(routing.probs_be * routing.probs_be.clamp_min(1e-38).log()).sum(1).mean();
+  const auto entropy = -(routing.probs * routing.probs.clamp_min(1e-38).log()).sum(1).mean();
   auto total = balance_coefficient(options, epoch) * imbalance - options.entropy * entropy;
-  if (options.z > 0) total = total + options.z * routing.logits_be.logsumexp(1).square().mean();
+  if (options.z > 0) total = total + options.z * routing.logits.logsumexp(1).square().mean();
   return total;
 }
 

@@ -12,7 +12,7 @@ struct Assignments {
   std::vector<at::Tensor> samples, slots;  // int64 [n_e] an expert, on the device of the choices
 
   explicit Assignments(const Routing& routing) {
-    const auto indices = routing.indices_bk.cpu();
+    const auto indices = routing.indices.cpu();
     const auto experts = static_cast<std::size_t>(routing.experts());
     std::vector<std::vector<int64_t>> of(experts);
     const auto* expert = indices.const_data_ptr<int64_t>();
@@ -23,7 +23,7 @@ struct Assignments {
       all.insert(all.end(), list.begin(), list.end());
       counts.push_back(static_cast<int64_t>(list.size()));
     }
-    const auto flat = at::tensor(all, at::kLong).to(routing.indices_bk.device(), /*non_blocking=*/true);
+    const auto flat = at::tensor(all, at::kLong).to(routing.indices.device(), /*non_blocking=*/true);
     slots = flat.split_with_sizes(counts);
     samples = flat.div(routing.top_k(), "floor").split_with_sizes(counts);
   }
@@ -33,7 +33,7 @@ struct Assignments {
 
 at::Tensor dispatch_batched(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool) {
   const Assignments assigned(routing);
-  const auto weights = routing.weights_bk.flatten();
+  const auto weights = routing.weights.flatten();
   auto out_bchw = at::zeros_like(x_bchw);
   for (std::size_t e = 0; e < pool.size(); ++e) {
     const auto &samples = assigned.samples[e], &slots = assigned.slots[e];

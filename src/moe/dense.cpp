@@ -8,10 +8,8 @@ namespace codmoe::moe {
 
 at::Tensor dispatch_dense(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool) {
   const std::array<int64_t, 2> shape{routing.batch(), routing.experts()};
-  const auto weights_be =
-      at::zeros(shape, routing.weights_bk.options()).scatter(1, routing.indices_bk, routing.weights_bk);
-  const auto chosen_be =
-      at::zeros(shape, routing.indices_bk.options().dtype(at::kBool)).scatter(1, routing.indices_bk, true);
+  const auto weights_be = at::zeros(shape, routing.weights.options()).scatter(1, routing.indices, routing.weights);
+  const auto chosen_be = at::zeros(shape, routing.indices.options().dtype(at::kBool)).scatter(1, routing.indices, true);
   auto out_bchw = at::zeros_like(x_bchw);
   for (std::size_t e = 0; e < pool.size(); ++e) {
     const auto column = static_cast<int64_t>(e);

@@ -35,7 +35,7 @@ Routing RouterImpl::forward(const at::Tensor& x_bchw) {
   const auto logits_be = at::linear(mean_bc, gate_->weight.to(wide), gate_->bias.to(wide));
   const auto probs_be = scaled(logits_be).softmax(1);
   const auto choice = ops::select_top_k(probs_be, top_k_);
-  return {logits_be, probs_be, choice.indices_bk, choice.weights_bk};
+  return {logits_be, probs_be, choice.indices, choice.weights};
 }
 
 }  // namespace codmoe::moe

@@ -5,7 +5,7 @@
 namespace codmoe::moe {
 
 at::Tensor dispatch_sequential(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool) {
-  const auto indices_bk = routing.indices_bk.cpu();
+  const auto indices_bk = routing.indices.cpu();
   const auto choice = indices_bk.accessor<int64_t, 2>();
   std::vector<at::Tensor> rows;
   for (int64_t b = 0; b < routing.batch(); ++b) {
@@ -13,7 +13,7 @@ at::Tensor dispatch_sequential(const at::Tensor& x_bchw, const Routing& routing,
     at::Tensor sum;
     for (int64_t k = 0; k < routing.top_k(); ++k) {
       const auto result = pool[static_cast<std::size_t>(choice[b][k])]->forward(sample);
-      const auto part = result * routing.weights_bk[b][k].to(result.scalar_type());
+      const auto part = result * routing.weights[b][k].to(result.scalar_type());
       sum = sum.defined() ? sum + part : part;
     }
     rows.push_back(sum);

@@ -19,8 +19,8 @@ std::vector<double> shares(const at::Tensor& sums_e) {
 void LoadMeter::add(const Routing& routing) {
   const at::NoGradGuard no_grad;
   const auto counts_e = assignment_counts(routing);
-  const auto probs_e = routing.probs_be.detach().sum(0);
-  const auto entropy = at::special_entr(routing.probs_be.detach()).sum();
+  const auto probs_e = routing.probs.detach().sum(0);
+  const auto entropy = at::special_entr(routing.probs.detach()).sum();
   images_ += routing.batch();
   if (!counts_e_.defined()) {
     counts_e_ = counts_e;

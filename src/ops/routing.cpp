@@ -11,7 +11,7 @@ TopK select_top_k(const at::Tensor& probs_be, int64_t k) {
   const auto order = std::get<1>(probs_be.detach().sort(/*stable=*/true, /*dim=*/1, /*descending=*/true));
   const auto indices_bk = order.slice(1, 0, k).contiguous();
   const auto chosen_bk = probs_be.gather(1, indices_bk);
-  return {.indices_bk = indices_bk, .weights_bk = chosen_bk / chosen_bk.sum(1, /*keepdim=*/true)};
+  return {.indices = indices_bk, .weights = chosen_bk / chosen_bk.sum(1, /*keepdim=*/true)};
 }
 
 }  // namespace codmoe::ops

@@ -105,8 +105,8 @@ TEST(LayerBench, SavesWhatAnotherFrameworkNeeds) {
   layer->eval();
   layer->set_dispatch(Dispatch::dense);
   const auto result = layer->forward(input);
-  EXPECT_TRUE(result.routing.indices_bk.equal(indices));
-  EXPECT_TRUE(at::allclose(result.routing.weights_bk, weights));
+  EXPECT_TRUE(result.routing.indices.equal(indices));
+  EXPECT_TRUE(at::allclose(result.routing.weights, weights));
   EXPECT_TRUE(at::allclose(result.y_bchw, output, 1e-4, 1e-5));
 }
 

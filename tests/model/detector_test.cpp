@@ -25,7 +25,7 @@ TEST(Detector, FourLogitsAtTheInputsSizeForAnySize) {
     ASSERT_EQ(output.logits.size(), 4U);
     for (const auto& logits : output.logits) EXPECT_EQ(logits.sizes(), (at::IntArrayRef{2, 1, height, width}));
     ASSERT_EQ(output.routings.size(), 1U);
-    EXPECT_EQ(output.routings[0].indices_bk.sizes(), (at::IntArrayRef{2, 2}));
+    EXPECT_EQ(output.routings[0].indices.sizes(), (at::IntArrayRef{2, 2}));
   }
 }
 

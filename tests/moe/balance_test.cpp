@@ -27,7 +27,7 @@ TEST(BalanceSchedule, TakesOtherEpochsAndValues) {
 
 /// `rows` of probabilities, the first k experts chosen.
 Routing routing_of(const at::Tensor& probs, const at::Tensor& indices) {
-  return {.logits_be = probs.log(), .probs_be = probs, .indices_bk = indices, .weights_bk = at::Tensor()};
+  return {.logits = probs.log(), .probs = probs, .indices = indices, .weights = at::Tensor()};
 }
 
 TEST(BalanceLoss, UniformRoutingHasTheLowestImbalance) {

@@ -63,7 +63,7 @@ TEST_F(GpuDispatch, TiesGoToTheLowestIndex) {
   force_routes(layer, {1, 4, 4, 1, 4, 4});
   layer->to(c10::kCUDA);
   const auto routing = layer->forward(spread_images({64, 8, 2, 2}, 34).to(c10::kCUDA)).routing;
-  EXPECT_TRUE(routing.indices_bk.cpu().equal(at::tensor({1, 2, 4}, at::kLong).expand({64, 3})));
+  EXPECT_TRUE(routing.indices.cpu().equal(at::tensor({1, 2, 4}, at::kLong).expand({64, 3})));
 }
 
 #ifdef CODMOE_CUDA

@@ -37,8 +37,8 @@ inline LayerRun run_layer(SparseCODMoE& layer, Dispatch strategy, const at::Tens
 }
 
 inline void expect_same(const LayerRun& actual, const LayerRun& expected, double tolerance) {
-  EXPECT_TRUE(actual.routing.indices_bk.cpu().equal(expected.routing.indices_bk.cpu()));
-  EXPECT_TRUE(test::is_near(actual.routing.weights_bk, expected.routing.weights_bk, tolerance));
+  EXPECT_TRUE(actual.routing.indices.cpu().equal(expected.routing.indices.cpu()));
+  EXPECT_TRUE(test::is_near(actual.routing.weights, expected.routing.weights, tolerance));
   EXPECT_TRUE(test::is_near(actual.y, expected.y, tolerance));
   EXPECT_TRUE(test::are_near(actual.gradients, expected.gradients, tolerance));
   EXPECT_TRUE(test::are_near(actual.buffers, expected.buffers, tolerance));
@@ -118,7 +118,7 @@ inline Deviations compare_with_float64(const c10::Device& device, Dispatch strat
   Deviations found{.output = test::deviation(actual.y, expected.y)};
   EXPECT_EQ(actual.y.scalar_type(), at::kFloat);
   EXPECT_TRUE(actual.y.device().type() == device.type());
-  found.same_routes = actual.routing.indices_bk.cpu().equal(expected.routing.indices_bk);
+  found.same_routes = actual.routing.indices.cpu().equal(expected.routing.indices);
   found.gradient = test::worst_deviation(actual.gradients, expected.gradients);
   found.statistics = test::worst_deviation(actual.buffers, expected.buffers);
   return found;

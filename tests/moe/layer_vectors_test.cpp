@@ -36,10 +36,10 @@ void expect_layer(const core::TensorMap& file, const Mode& mode, Dispatch strate
   auto run = run_layer(layer, strategy, x, file.at("upstream").to(at::kDouble));
 
   const auto expected = test::with_prefix(file, std::string(mode.name) + ".");
-  EXPECT_TRUE(run.routing.indices_bk.equal(expected.at("indices")));
-  EXPECT_TRUE(test::is_near(run.routing.logits_be, expected.at("logits"), kTolerance));
-  EXPECT_TRUE(test::is_near(run.routing.probs_be, expected.at("probs"), kTolerance));
-  EXPECT_TRUE(test::is_near(run.routing.weights_bk, expected.at("weights"), kTolerance));
+  EXPECT_TRUE(run.routing.indices.equal(expected.at("indices")));
+  EXPECT_TRUE(test::is_near(run.routing.logits, expected.at("logits"), kTolerance));
+  EXPECT_TRUE(test::is_near(run.routing.probs, expected.at("probs"), kTolerance));
+  EXPECT_TRUE(test::is_near(run.routing.weights, expected.at("weights"), kTolerance));
   EXPECT_TRUE(test::is_near(run.y, expected.at("output"), kTolerance));
   EXPECT_TRUE(test::is_near(run.gradients.extract("input").mapped(), expected.at("grad_input"), kTolerance));
   EXPECT_TRUE(test::are_near_flat(run.gradients, expected.at("grad"), kTolerance));

@@ -35,48 +35,48 @@ std::vector<double> values(const at::Tensor& tensor) {
 TEST(Router, ChoosesByProbability) {
   auto router = identity_router(4, 2);
   const auto routing = router->forward(images_with_means({{0, 2, -1, 1}, {3, 0, 4, -2}}));
-  EXPECT_TRUE(routing.indices_bk.equal(at::tensor({1, 3, 2, 0}, at::kLong).view({2, 2})));
-  EXPECT_TRUE(test::is_near(routing.logits_be, at::tensor({0., 2., -1., 1., 3., 0., 4., -2.}).view({2, 4}), 1e-6));
+  EXPECT_TRUE(routing.indices.equal(at::tensor({1, 3, 2, 0}, at::kLong).view({2, 2})));
+  EXPECT_TRUE(test::is_near(routing.logits, at::tensor({0., 2., -1., 1., 3., 0., 4., -2.}).view({2, 4}), 1e-6));
   const double sum = 1 + std::exp(2) + std::exp(-1) + std::exp(1);
-  EXPECT_NEAR(routing.probs_be[0][2].item<double>(), std::exp(-1) / sum, 1e-6);
+  EXPECT_NEAR(routing.probs[0][2].item<double>(), std::exp(-1) / sum, 1e-6);
   // exp(2) / (exp(2) + exp(1)) and exp(4) / (exp(4) + exp(3)) are the same.
-  EXPECT_NEAR(routing.weights_bk[0][0].item<double>(), 1 / (1 + std::exp(-1)), 1e-6);
-  EXPECT_NEAR(routing.weights_bk[1][0].item<double>(), 1 / (1 + std::exp(-1)), 1e-6);
-  EXPECT_NEAR(routing.weights_bk[1][1].item<double>(), 1 / (1 + std::exp(1)), 1e-6);
+  EXPECT_NEAR(routing.weights[0][0].item<double>(), 1 / (1 + std::exp(-1)), 1e-6);
+  EXPECT_NEAR(routing.weights[1][0].item<double>(), 1 / (1 + std::exp(-1)), 1e-6);
+  EXPECT_NEAR(routing.weights[1][1].item<double>(), 1 / (1 + std::exp(1)), 1e-6);
 }
 
 TEST(Router, EqualProbabilitiesGoToTheLowestIndex) {
   auto router = identity_router(6, 3);
   const auto routing = router->forward(images_with_means({{1, 1, 1, 1, 1, 1}, {0, 2, 0, 2, 5, 2}}));
-  EXPECT_TRUE(routing.indices_bk.equal(at::tensor({0, 1, 2, 4, 1, 3}, at::kLong).view({2, 3})));
+  EXPECT_TRUE(routing.indices.equal(at::tensor({0, 1, 2, 4, 1, 3}, at::kLong).view({2, 3})));
 }
 
 TEST(Router, ClampsLogitsAtTen) {
   auto router = identity_router(4, 2);
   const auto routing = router->forward(images_with_means({{50, 12, -30, 9}}));
-  EXPECT_EQ(values(routing.logits_be), (std::vector<double>{50, 12, -30, 9}));        // as they are
-  EXPECT_TRUE(routing.indices_bk.equal(at::tensor({0, 1}, at::kLong).view({1, 2})));  // both 10: a tie
-  EXPECT_NEAR(routing.weights_bk[0][0].item<double>(), 0.5, 1e-6);
-  EXPECT_NEAR(routing.probs_be[0][2].item<double>() / routing.probs_be[0][0].item<double>(), std::exp(-20), 1e-13);
+  EXPECT_EQ(values(routing.logits), (std::vector<double>{50, 12, -30, 9}));        // as they are
+  EXPECT_TRUE(routing.indices.equal(at::tensor({0, 1}, at::kLong).view({1, 2})));  // both 10: a tie
+  EXPECT_NEAR(routing.weights[0][0].item<double>(), 0.5, 1e-6);
+  EXPECT_NEAR(routing.probs[0][2].item<double>() / routing.probs[0][0].item<double>(), std::exp(-20), 1e-13);
 }
 
 TEST(Router, TemperatureDividesTheClampedLogits) {
   auto router = identity_router(4, 2, {.temperature = 2.0});
   const auto routing = router->forward(images_with_means({{30, 4, 0, 0}}));
-  EXPECT_NEAR(routing.weights_bk[0][0].item<double>(), 1 / (1 + std::exp((4.0 - 10.0) / 2)), 1e-6);
+  EXPECT_NEAR(routing.weights[0][0].item<double>(), 1 / (1 + std::exp((4.0 - 10.0) / 2)), 1e-6);
 }
 
 TEST(Router, AddsNoiseInTrainingAlone) {
   auto router = identity_router(4, 1, {.noise = 0.5});
   const auto x = at::zeros({20000, 4, 1, 1});
   router->eval();
-  EXPECT_TRUE(router->forward(x).probs_be.equal(at::full({20000, 4}, 0.25)));
+  EXPECT_TRUE(router->forward(x).probs.equal(at::full({20000, 4}, 0.25)));
   router->train();
   at::manual_seed(1);
   const auto routing = router->forward(x);
-  EXPECT_EQ(routing.logits_be.count_nonzero().item<int64_t>(), 0);  // without noise, for the balance loss
+  EXPECT_EQ(routing.logits.count_nonzero().item<int64_t>(), 0);  // without noise, for the balance loss
   // A difference of two log-probabilities is a difference of two independent noises.
-  const auto log_probs = routing.probs_be.log();
+  const auto log_probs = routing.probs.log();
   EXPECT_NEAR((log_probs.select(1, 0) - log_probs.select(1, 3)).std().item<double>(), 0.5 * std::sqrt(2.0), 0.01);
 }
 
@@ -89,13 +89,13 @@ TEST(Router, IsFloat32UnderAutocast) {
   const auto y = at::linear(x.select(2, 0).select(2, 0), at::ones({3, 16}));
   ASSERT_EQ(y.scalar_type(), at::kBFloat16);  // autocast is on
   const auto routing = router->forward(x);
-  EXPECT_EQ(routing.logits_be.scalar_type(), at::kFloat);
-  EXPECT_EQ(routing.probs_be.scalar_type(), at::kFloat);
-  EXPECT_EQ(routing.weights_bk.scalar_type(), at::kFloat);
-  EXPECT_TRUE(routing.logits_be.equal(plain.logits_be));
-  EXPECT_TRUE(routing.weights_bk.equal(plain.weights_bk));
+  EXPECT_EQ(routing.logits.scalar_type(), at::kFloat);
+  EXPECT_EQ(routing.probs.scalar_type(), at::kFloat);
+  EXPECT_EQ(routing.weights.scalar_type(), at::kFloat);
+  EXPECT_TRUE(routing.logits.equal(plain.logits));
+  EXPECT_TRUE(routing.weights.equal(plain.weights));
   // Features that autocast made bfloat16 are widened before the mean.
-  EXPECT_TRUE(test::is_near(router->forward(x.to(at::kBFloat16)).logits_be, from_bfloat16.logits_be, 1e-6));
+  EXPECT_TRUE(test::is_near(router->forward(x.to(at::kBFloat16)).logits, from_bfloat16.logits, 1e-6));
 }
 
 TEST(Router, GradientsFlowThroughTheWeights) {
@@ -121,7 +121,7 @@ TEST(Router, OneExpertHasWeightOneAndNoGradient) {
   auto layer = make_layer(8, {.top_k = 1}, 15);
   const auto x = spread_images({5, 8, 3, 3}, 16);
   const auto run = run_layer(layer, Dispatch::batched, x, x);
-  EXPECT_TRUE(run.routing.weights_bk.equal(at::ones({5, 1}, at::kDouble)));
+  EXPECT_TRUE(run.routing.weights.equal(at::ones({5, 1}, at::kDouble)));
   EXPECT_LT(run.gradients.at("router.gate.weight").abs().max().item<double>(), 1e-12);
 }
 

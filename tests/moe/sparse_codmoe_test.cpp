@@ -60,8 +60,8 @@ TEST(SparseCODMoE, MixesTheChosenExpertsByTheirWeights) {
   for (int64_t b = 0; b < 4; ++b) {
     auto sum = at::zeros({1, 8, 3, 5}, at::kDouble);
     for (int64_t k = 0; k < 3; ++k) {
-      const auto expert = routing.indices_bk[b][k].item<int64_t>();
-      sum += routing.weights_bk[b][k] * layer->pool()[static_cast<std::size_t>(expert)]->forward(x.narrow(0, b, 1));
+      const auto expert = routing.indices[b][k].item<int64_t>();
+      sum += routing.weights[b][k] * layer->pool()[static_cast<std::size_t>(expert)]->forward(x.narrow(0, b, 1));
     }
     EXPECT_TRUE(test::is_near(y.narrow(0, b, 1), sum, 1e-12)) << b;
   }

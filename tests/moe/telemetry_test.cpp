@@ -9,10 +9,10 @@ namespace codmoe::moe {
 namespace {
 
 Routing routing_of(std::vector<double> probs, std::vector<int64_t> indices, int64_t batch) {
-  return {.logits_be = at::Tensor(),
-          .probs_be = at::tensor(probs, at::kFloat).view({batch, -1}).requires_grad_(),
-          .indices_bk = at::tensor(indices, at::kLong).view({batch, -1}),
-          .weights_bk = at::Tensor()};
+  return {.logits = at::Tensor(),
+          .probs = at::tensor(probs, at::kFloat).view({batch, -1}).requires_grad_(),
+          .indices = at::tensor(indices, at::kLong).view({batch, -1}),
+          .weights = at::Tensor()};
 }
 
 void expect_near(const std::vector<double>& actual, const std::vector<double>& expected) {
@@ -52,7 +52,7 @@ TEST(LoadMeter, LeavesTheRoutingAsItIs) {
   LoadMeter meter;
   const auto routing = routing_of({0.75, 0.25}, {0}, 1);
   for (int i = 0; i < 3; ++i) meter.add(routing);
-  EXPECT_TRUE(routing.probs_be.equal(at::tensor({0.75F, 0.25F}).view({1, 2})));
+  EXPECT_TRUE(routing.probs.equal(at::tensor({0.75F, 0.25F}).view({1, 2})));
   expect_near(meter.take().probability, {0.75, 0.25});
 }
 

@@ -22,9 +22,9 @@ TEST(SelectTopK, AgreesWithASortByProbabilityThenIndex) {
   const auto p = probs.accessor<double, 2>();
   for (int64_t k = 1; k <= 6; ++k) {
     const auto choice = select_top_k(probs, k);
-    ASSERT_EQ(choice.indices_bk.sizes(), (std::vector<int64_t>{50, k}));
-    const auto indices = choice.indices_bk.accessor<int64_t, 2>();
-    const auto weights = choice.weights_bk.accessor<double, 2>();
+    ASSERT_EQ(choice.indices.sizes(), (std::vector<int64_t>{50, k}));
+    const auto indices = choice.indices.accessor<int64_t, 2>();
+    const auto weights = choice.weights.accessor<double, 2>();
     for (int64_t b = 0; b < 50; ++b) {
       std::vector<int64_t> order(6);
       std::iota(order.begin(), order.end(), 0);
@@ -43,7 +43,7 @@ TEST(SelectTopK, AgreesWithASortByProbabilityThenIndex) {
 // dw_i/dp_j = (delta_ij - w_i) / sum of the chosen, and 0 for what is not chosen.
 TEST(SelectTopK, GradientsReachTheChosenProbabilities) {
   auto probs = at::tensor({0.1, 0.5, 0.15, 0.25}, at::kDouble).view({1, 4}).requires_grad_();
-  select_top_k(probs, 2).weights_bk.select(1, 0).sum().backward();
+  select_top_k(probs, 2).weights.select(1, 0).sum().backward();
   const auto expected = at::tensor({0.0, (1 - 0.5 / 0.75) / 0.75, 0.0, -(0.5 / 0.75) / 0.75}, at::kDouble).view({1, 4});
   EXPECT_TRUE(test::is_near(probs.grad(), expected, 1e-13));
 }

@@ -5,16 +5,18 @@
 
 namespace codmoe::moe {
 
-/// B images, E experts, k chosen.
+/// B images, E experts, k chosen. Global routing decides once an image: [B, E] and [B, k]. Spatial routing decides at
+/// every position: [B, E, H, W] and [B, k, H, W].
 struct Routing {
-  at::Tensor logits_be;   ///< float32, unclamped, without noise
-  at::Tensor probs_be;    ///< float32, softmax
-  at::Tensor indices_bk;  ///< int64, best first
-  at::Tensor weights_bk;  ///< float32, sum 1 an image; gradients reach the router through these
+  at::Tensor logits;   ///< [B, E, ...] float32, unclamped, without noise
+  at::Tensor probs;    ///< [B, E, ...] float32, softmax over the experts
+  at::Tensor indices;  ///< [B, k, ...] int64, best first
+  at::Tensor weights;  ///< [B, k, ...] float32, sum 1 over k; gradients reach the router through these
 
-  int64_t batch() const { return probs_be.size(0); }
-  int64_t experts() const { return probs_be.size(1); }
-  int64_t top_k() const { return indices_bk.size(1); }
+  int64_t batch() const { return probs.size(0); }
+  int64_t experts() const { return probs.size(1); }
+  int64_t top_k() const { return indices.size(1); }
+  bool spatial() const { return probs.dim() == 4; }
 };
 
 /// Assignments an expert received, [E] in the dtype of the probabilities; no gradient, no host synchronisation.

@@ -6,8 +6,8 @@
 namespace codmoe::ops {
 
 struct TopK {
-  at::Tensor indices_bk;  ///< int64 [B, k], best first
-  at::Tensor weights_bk;  ///< [B, k], the chosen probabilities renormalised to sum 1; differentiable
+  at::Tensor indices;  ///< int64 [B, k], best first
+  at::Tensor weights;  ///< [B, k], the chosen probabilities renormalised to sum 1; differentiable
 };
 
 /// The k most probable of E experts a sample, from probabilities [B, E] (float32 or float64). Of equal probabilities
