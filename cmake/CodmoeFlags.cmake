@@ -5,7 +5,7 @@ target_compile_definitions(codmoe_flags INTERFACE $<$<BOOL:${CODMOE_CUDA}>:CODMO
 target_compile_options(codmoe_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>
   $<$<COMPILE_LANGUAGE:CXX>:-fPIC;-fno-semantic-interposition>
-  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fPIC,-Wall,-Wextra>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fPIC,-Wall,-Wextra;--compress-mode=size>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(codmoe_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
 endif()

@@ -52,7 +52,7 @@ if(CODMOE_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES "${CODMOE_CUDA_ARCHITECTURES}")
   endif()
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD 17)  # the newest that CMake 3.25 knows of nvcc
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # the one that LibTorch has loaded
 endif()

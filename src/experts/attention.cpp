@@ -9,7 +9,9 @@ namespace codmoe::experts {
 AttentionExpert::AttentionExpert(const ExpertOptions& options)
     : dim_(options.dim), heads_(nn::largest_divisor_up_to_8(options.dim)) {
   const nn::ConvShape qkv{.in = dim_, .out = 3 * dim_}, proj{.in = dim_, .out = dim_};
-  description_.convs = {{"qkv", Source::pooled, qkv, true, false}, {"proj", Source::pooled, proj, true, false}};
+  description_.convs = {{.name = "qkv", .source = Source::pooled, .shape = qkv, .bias = true},
+                        {.name = "proj", .source = Source::pooled, .shape = proj, .bias = true}};
+  description_.input_norm = "norm";
   description_.attention_heads = heads_;
   norm_ = register_module("norm", nn::Norm(options.norm, dim_));
   qkv_ = register_module("qkv", nn::make_conv(qkv, /*bias=*/true));

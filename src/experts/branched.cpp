@@ -14,12 +14,17 @@ std::array<int64_t, 4> branch_widths(int64_t dim) {
 BranchedExpert::BranchedExpert(const ExpertOptions& options, const std::vector<Branch>& branches) {
   auto list = register_module("branches", torch::nn::ModuleList());
   for (std::size_t i = 0; i < branches.size(); ++i) {
-    description_.convs.push_back({fmt::format("branches.{}.conv", i), branches[i].source, branches[i].shape});
+    description_.convs.push_back({.name = fmt::format("branches.{}.conv", i),
+                                  .source = branches[i].source,
+                                  .shape = branches[i].shape,
+                                  .norm = fmt::format("branches.{}.norm", i),
+                                  .gelu = true});
     branches_.emplace_back(branches[i].shape, options.norm);
     list->push_back(branches_.back());
   }
   const nn::ConvShape fusion{.in = options.dim, .out = options.dim};
-  description_.convs.push_back({"fusion.conv", Source::branches, fusion});
+  description_.convs.push_back(
+      {.name = "fusion.conv", .source = Source::branches, .shape = fusion, .norm = "fusion.norm", .gelu = true});
   fusion_ = register_module("fusion", nn::ConvNormAct(fusion, options.norm));
 }
 

@@ -14,11 +14,22 @@ class GroupImpl final : public torch::nn::Module {};
 HybridExpert::HybridExpert(const ExpertOptions& options) {
   const int64_t dim = options.dim, reduced = dim / 4;
   description_.convs = {
-      {"local.depthwise", Source::input, {.in = dim, .out = dim, .kernel = 5, .groups = dim}, false, false},
-      {"local.pointwise", Source::previous, {.in = dim, .out = dim}, true, false},
-      {"gate.reduce", Source::pooled, {.in = dim, .out = reduced}, true, false},
-      {"gate.expand", Source::pooled, {.in = reduced, .out = dim}, true, false},
-      {"fusion", Source::branches, {.in = dim, .out = dim}, true, false}};
+      {.name = "local.depthwise",
+       .source = Source::input,
+       .shape = {.in = dim, .out = dim, .kernel = 5, .groups = dim},
+       .norm = "local.norm"},
+      {.name = "local.pointwise",
+       .source = Source::previous,
+       .shape = {.in = dim, .out = dim},
+       .bias = true,
+       .gelu = true},
+      {.name = "gate.reduce",
+       .source = Source::pooled,
+       .shape = {.in = dim, .out = reduced},
+       .bias = true,
+       .gelu = true},
+      {.name = "gate.expand", .source = Source::pooled, .shape = {.in = reduced, .out = dim}, .bias = true},
+      {.name = "fusion", .source = Source::branches, .shape = {.in = dim, .out = dim}, .bias = true}};
   const auto conv = [&](std::size_t i) {
     return nn::make_conv(description_.convs[i].shape, description_.convs[i].bias);
   };

@@ -28,13 +28,19 @@ TextureExpert::TextureExpert(const ExpertOptions& options) {
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const nn::ConvShape reduce{.in = options.dim, .out = widths[i]};
     const nn::ConvShape conv{.in = widths[i], .out = widths[i], .kernel = 3, .dilation = int64_t{1} << i};
-    description_.convs.push_back({fmt::format("branches.{}.reduce", i), Source::input, reduce, true, false});
-    description_.convs.push_back({fmt::format("branches.{}.conv", i), Source::previous, conv});
+    description_.convs.push_back(
+        {.name = fmt::format("branches.{}.reduce", i), .source = Source::input, .shape = reduce, .bias = true});
+    description_.convs.push_back({.name = fmt::format("branches.{}.conv", i),
+                                  .source = Source::previous,
+                                  .shape = conv,
+                                  .norm = fmt::format("branches.{}.norm", i),
+                                  .gelu = true});
     branches_.push_back(std::make_shared<BranchImpl>(reduce, conv, options.norm));
     list->push_back(branches_.back());
   }
   const nn::ConvShape fusion{.in = options.dim, .out = options.dim};
-  description_.convs.push_back({"fusion.conv", Source::branches, fusion});
+  description_.convs.push_back(
+      {.name = "fusion.conv", .source = Source::branches, .shape = fusion, .norm = "fusion.norm", .gelu = true});
   fusion_ = register_module("fusion", nn::ConvNormAct(fusion, options.norm));
 }
 

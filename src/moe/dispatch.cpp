@@ -16,7 +16,8 @@ at::Tensor dispatch(Dispatch strategy, const at::Tensor& x_bchw, const Routing& 
       return dispatch_sequential(x_bchw, routing, pool);
     case Dispatch::dense:
       return dispatch_dense(x_bchw, routing, pool);
-    case Dispatch::automatic:  // batched is never far from the fastest one, and is it in training: benchmarks/README.md
+    case Dispatch::fused:      // takes its routes from its own router: SparseCODMoE runs it
+    case Dispatch::automatic:  // batched is never far from the fastest of these: benchmarks/README.md
     case Dispatch::batched:
       return dispatch_batched(x_bchw, routing, pool);
   }

@@ -38,4 +38,12 @@ Routing RouterImpl::forward(const at::Tensor& x_bchw) {
   return {logits_be, probs_be, choice.indices, choice.weights};
 }
 
+ops::FusedRouter RouterImpl::fused() const {
+  return {.weight = gate_->weight,
+          .bias = gate_->bias,
+          .logit_limit = kLogitLimit,
+          .temperature = options_.temperature,
+          .top_k = top_k_};
+}
+
 }  // namespace codmoe::moe

@@ -1,14 +1,28 @@
 #include "codmoe/moe/sparse_codmoe.h"
 
+#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "codmoe/experts/registry.h"
+#include "fused.h"
 
 namespace codmoe::moe {
+
+namespace {
+
+void say_once(const std::string& refusal) {
+  static std::once_flag said;
+  std::call_once(said, [&] { spdlog::info("dispatch fused cannot run here ({}); batched is used", refusal); });
+}
+
+}  // namespace
 
 void MoeOptions::check() const {
   const auto known = experts::expert_names();
@@ -36,9 +50,32 @@ SparseCODMoEImpl::SparseCODMoEImpl(int64_t dim, const MoeOptions& options)
 }
 
 MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
+  if (options_.dispatch == Dispatch::fused || options_.dispatch == Dispatch::automatic) {
+    const auto refusal = fused_refusal(x_bchw);
+    if (refusal.empty()) return fused_forward(x_bchw);
+    if (options_.dispatch == Dispatch::fused) say_once(refusal);
+  }
   auto routing = router_->forward(x_bchw);
   auto y_bchw = dispatch(options_.dispatch, x_bchw, routing, pool_);
   return {.y_bchw = y_bchw, .routing = routing};
+}
+
+const FusedPool& SparseCODMoEImpl::fused_pool() {
+  if (!fused_pool_) fused_pool_ = std::make_shared<FusedPool>(make_fused_pool(pool_));
+  return *fused_pool_;
+}
+
+std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) {
+  if (is_training() || at::GradMode::is_enabled()) return "it runs without gradients, in evaluation";
+  if (at::autocast::is_autocast_enabled(x_bchw.device().type())) return "autocast is on";
+  const auto refusal = ops::fused_moe_refusal(x_bchw, static_cast<int64_t>(pool_.size()));
+  return refusal.empty() ? fused_pool().refusal : refusal;
+}
+
+MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {
+  auto result = ops::fused_moe(x_bchw, router_->fused(), fused_pool().experts);
+  return {.y_bchw = result.y_bchw,
+          .routing = {result.logits_be, result.probs_be, result.indices_bk, result.weights_bk}};
 }
 
 }  // namespace codmoe::moe

@@ -21,7 +21,7 @@ enum class Source {
   gradient,   ///< edge_maps(x).gradient
   pooled,     ///< one position: the mean of x, or what follows from it
   previous,   ///< the convolution listed before this one
-  branches    ///< the branches' results, concatenated
+  branches    ///< the branches' results, concatenated; times the last pooled result, channel by channel, where there is one
 };
 
 struct ConvDescription {
@@ -29,11 +29,13 @@ struct ConvDescription {
   Source source = Source::input;
   nn::ConvShape shape;
   bool bias = false;
-  bool norm_act = true;  ///< followed by the expert's norm and GELU
+  std::string norm = {};  ///< prefix of the norm that follows it, "branches.0.norm"; empty: none
+  bool gelu = false;  ///< follows the norm
 };
 
 struct ExpertDescription {
   std::vector<ConvDescription> convs;
+  std::string input_norm = {};  ///< prefix of the norm of x that comes before all else; empty: none
   int64_t attention_heads = 0;  ///< of attention with a pooled query: two products of the input's width a position each
 
   /// Multiply-adds counted as two, of one sample of `positions` = H*W; convolutions and attention products alone.

@@ -13,13 +13,15 @@ enum class Dispatch {
   automatic,   ///< the fastest that is valid
   sequential,  ///< one sample and one expert at a time: the old way, kept as the baseline
   batched,     ///< every expert once, on the samples that chose it; one read of the choices by the host
-  dense        ///< every expert on every sample, masked; no host synchronisation
+  dense,       ///< every expert on every sample, masked; no host synchronisation
+  fused  ///< router and chosen experts in five CUDA kernels, no host synchronisation; `batched` where it can't run
 };
 constexpr auto enum_names(Dispatch) {
   return core::names<Dispatch>({{"auto", Dispatch::automatic},
                                 {"sequential", Dispatch::sequential},
                                 {"batched", Dispatch::batched},
-                                {"dense", Dispatch::dense}});
+                                {"dense", Dispatch::dense},
+                                {"fused", Dispatch::fused}});
 }
 
 using ExpertPool = std::vector<experts::ExpertPtr>;

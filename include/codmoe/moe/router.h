@@ -5,6 +5,7 @@
 
 #include "codmoe/core/options.h"
 #include "codmoe/moe/routing.h"
+#include "codmoe/ops/fused_moe.h"
 
 namespace codmoe::moe {
 
@@ -27,6 +28,9 @@ class RouterImpl : public torch::nn::Module {
   RouterImpl(int64_t dim, int64_t experts, int64_t top_k, const RouterOptions& options);
   /// x [B, C, H, W] -> Routing of B images.
   Routing forward(const at::Tensor& x_bchw);
+
+  /// What the fused kernels need to choose in the same way, in evaluation.
+  ops::FusedRouter fused() const;
 
  private:
   at::Tensor scaled(const at::Tensor& logits_be) const;

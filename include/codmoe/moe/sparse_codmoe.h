@@ -1,6 +1,7 @@
 // The sparse mixture-of-experts layer.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct MoeOptions {
   void check() const;
 };
 
+struct FusedPool;
+
 struct MoeOutput {
   at::Tensor y_bchw;
   Routing routing;
@@ -44,6 +47,9 @@ class SparseCODMoEImpl : public torch::nn::Module {
   SparseCODMoEImpl(int64_t dim, const MoeOptions& options);
   MoeOutput forward(const at::Tensor& x_bchw);
 
+  /// Why `fused` cannot run on this input now, in which case `batched` does; empty where it can.
+  std::string fused_refusal(const at::Tensor& x_bchw);
+
   /// Later forwards use this strategy; weights are the same for all.
   void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
   const MoeOptions& options() const { return options_; }
@@ -51,9 +57,13 @@ class SparseCODMoEImpl : public torch::nn::Module {
   Router& router() { return router_; }
 
  private:
+  MoeOutput fused_forward(const at::Tensor& x_bchw);
+  const FusedPool& fused_pool();
+
   MoeOptions options_;
   Router router_;
   ExpertPool pool_;
+  std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
 };
 TORCH_MODULE(SparseCODMoE);
 

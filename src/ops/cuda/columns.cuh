@@ -1,0 +1,31 @@
+// What happens to the columns of a tile after its sums: norm or bias, GELU and gate, kept in shared memory so that
+// their loads overlap the tile's first copies.
+#pragma once
+
+#include "elements.cuh"
+
+namespace codmoe::ops::cuda {
+
+template <int kCols>
+struct Columns {
+  float scale[kCols], shift[kCols], gate[kCols];
+  bool gelu;
+
+  /// Called by the whole block; a barrier must follow before use. `gates` holds a value a channel, or is null.
+  __device__ void load(const Epilogue& epilogue, int first_channel, int count, const float* gates, bool bfloat16) {
+    for (int col = static_cast<int>(threadIdx.x); col < count; col += static_cast<int>(blockDim.x)) {
+      const Affine affine = affine_at(epilogue, first_channel + col, bfloat16);
+      scale[col] = affine.scale;
+      shift[col] = affine.shift;
+      gate[col] = gates != nullptr ? gates[first_channel + col] : 1.0F;
+    }
+    if (threadIdx.x == 0) gelu = epilogue.gelu;
+  }
+
+  __device__ float apply(float sum, int col) const {
+    const float value = scale[col] * sum + shift[col];
+    return (gelu ? cuda::gelu(value) : value) * gate[col];
+  }
+};
+
+}  // namespace codmoe::ops::cuda

@@ -1,0 +1,313 @@
+// The three kernels that run the chosen experts, for one kind of products and one tile width.
+#pragma once
+
+#include "attention.cuh"
+#include "columns.cuh"
+#include "conv_tile.cuh"
+#include "find_job.cuh"
+#include "moe_launch.h"
+#include "stencils.cuh"
+
+namespace codmoe::ops::cuda {
+
+template <class T>
+__device__ inline T* slot_maps(const Layer& layer, const Scratch& scratch, int slot) {
+  return reinterpret_cast<T*>(scratch.base + scratch.maps) +
+         static_cast<int64_t>(slot) * kSlotMaps * layer.shape.positions * layer.shape.channels;
+}
+
+__device__ inline float* slot_vector(const Layer& layer, const Scratch& scratch, size_t offset, int slot) {
+  return reinterpret_cast<float*>(scratch.base + offset) + static_cast<int64_t>(slot) * layer.shape.channels;
+}
+
+template <class T>
+__device__ inline const T* image_of_slot(const Layer& layer, int slot) {
+  return static_cast<const T*>(layer.x) +
+         static_cast<int64_t>(slot / layer.shape.top_k) * layer.shape.positions * layer.shape.channels;
+}
+
+template <class T>
+__device__ TileOperands<T> operands_of(const Shape& shape, const Conv& conv, const T* map, int first_filter, int cols) {
+  TileOperands<T> operands;
+  operands.map = map + conv.source_channel;
+  operands.map_channels = shape.channels;
+  operands.weight =
+      static_cast<const T*>(conv.weight) + static_cast<int64_t>(first_filter) * conv.kernel * conv.kernel * conv.in;
+  operands.filters = min(cols, conv.out - first_filter);
+  operands.in = conv.in;
+  operands.kernel = conv.kernel;
+  operands.dilation = conv.dilation;
+  return operands;
+}
+
+template <class T>
+__device__ inline int chunks_of(const Shape& shape) {
+  return (shape.positions + kAttentionPositions<T> - 1) / kAttentionPositions<T>;
+}
+
+template <class T>
+__device__ AttentionPartials partials_of(const Layer& layer, const Scratch& scratch, int slot) {
+  const int64_t rows = static_cast<int64_t>(slot) * chunks_of<T>(layer.shape) * kHeads;
+  return {reinterpret_cast<float*>(scratch.base + scratch.sums) + rows * layer.shape.channels,
+          reinterpret_cast<float*>(scratch.base + scratch.totals) + rows * 2};
+}
+
+/// Leaves the sum over all parts in the tile of the block that finishes last, and returns whether this is the one.
+/// Parts are summed in their order, so the result does not depend on which block that is.
+template <Math kMath, int kCols>
+__device__ bool sum_parts(ConvTile<kMath, kCols>& tile, const Scratch& scratch, int part, int parts) {
+  constexpr int kSums = 2 * ConvTile<kMath, kCols>::kColTiles * 4;
+  __shared__ bool last;
+  const int first_block = static_cast<int>(blockIdx.x) - part;
+  float* partials = reinterpret_cast<float*>(scratch.base + scratch.partials) + threadIdx.x;
+  int* counter = reinterpret_cast<int*>(scratch.base + scratch.counters) + first_block;
+  float* own = partials + static_cast<int64_t>(blockIdx.x) * kSums * kThreads;
+  const auto* sums = &tile.sum[0][0][0];
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) __stcg(own + i * kThreads, sums[i]);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(counter, 1) == parts - 1;
+    if (last) *counter = 0;  // for the next kernel
+  }
+  __syncthreads();
+  if (!last) return false;
+  __threadfence();
+  auto* totals = &tile.sum[0][0][0];
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) totals[i] = 0.0F;
+  for (int p = 0; p < parts; ++p) {
+    const float* other = partials + static_cast<int64_t>(first_block + p) * kSums * kThreads;
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) totals[i] += __ldcg(other + i * kThreads);
+  }
+  return true;
+}
+
+/// Floats from one row of a tile's sums to the next, in shared memory.
+__host__ __device__ constexpr int sum_pitch(int cols) { return cols + 4; }
+
+/// The pairs of sums that a thread holds, and their places in shared memory.
+template <class Tile, int kCols, class Visit>
+__device__ void visit_pairs(float* shared, Visit&& visit) {
+#pragma unroll
+  for (int j = 0; j < Tile::kColTiles; ++j) {
+    const int col = Tile::col_of(j);
+    if (col >= kCols) continue;
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      visit(i / 2, j, i % 2 * 2, *reinterpret_cast<float2*>(shared + Tile::row_of(i) * sum_pitch(kCols) + col));
+  }
+}
+
+/// Writes sums to shared memory as rows, for the whole block.
+template <class Tile, int kCols>
+__device__ void store_sums(const float (&sums)[2][Tile::kColTiles][4], float* shared) {
+  static_assert(kTileRows * sum_pitch(kCols) * sizeof(float) <= tile_bytes(kCols));
+  visit_pairs<Tile, kCols>(shared, [&](int i, int j, int k, float2& place) {
+    place = {sums[i][j][k], sums[i][j][k + 1]};
+  });
+  __syncthreads();
+}
+
+/// Calls visit(row, col, values) for each chunk of a tile's `rows` x `cols` in shared memory. One small loop: code that
+/// runs once costs its fetch from memory, which for unrolled GELUs takes longer than their run.
+template <class T, int kCols, class Visit>
+__device__ void visit_chunks(float* shared, int rows, int cols, Visit&& visit) {
+  const int row_chunks = cols / kLanes<T>;
+#pragma unroll 1
+  for (int item = static_cast<int>(threadIdx.x); item < rows * row_chunks; item += kThreads) {
+    const int row = item / row_chunks, col = item % row_chunks * kLanes<T>;
+    visit(row, col, *reinterpret_cast<float(*)[kLanes<T>]>(shared + row * sum_pitch(kCols) + col));
+  }
+}
+
+template <Math kMath, int kCols>
+__device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task& task, const Job& job, char* shared) {
+  using Tile = ConvTile<kMath, kCols>;
+  using T = typename Tile::T;
+  const Conv& conv = layer.experts[task.expert].convs[task.conv];
+  const int64_t map_size = static_cast<int64_t>(layer.shape.positions) * layer.shape.channels;
+  T* maps = slot_maps<T>(layer, scratch, job.slot);
+  const T* source = conv.source < 0 ? image_of_slot<T>(layer, job.slot) : maps + conv.source * map_size;
+  const int part = job.piece % task.parts, first_position = job.piece / task.parts * kTileRows;
+  const auto operands = operands_of(layer.shape, conv, source, task.first_filter, kCols);
+  __shared__ Columns<kCols> columns;
+  Tile tile(layer.shape.height, layer.shape.width, first_position, shared);
+  tile.begin(operands, part * task.part_stages, min((part + 1) * task.part_stages, operands.stages()));
+  const float* gate = conv.epilogue.gated ? slot_vector(layer, scratch, scratch.vectors, job.slot) : nullptr;
+  columns.load(conv.epilogue, task.first_filter, operands.filters, gate, layer.bfloat16_vectors);
+  tile.finish();
+  if (task.parts > 1 && !sum_parts(tile, scratch, part, task.parts)) return;
+
+  auto* sums = reinterpret_cast<float*>(shared);
+  store_sums<Tile, kCols>(tile.sum, sums);
+  T* target = maps + conv.target * map_size + conv.target_channel + task.first_filter;
+  const int rows = min(kTileRows, layer.shape.positions - first_position);
+  visit_chunks<T, kCols>(sums, rows, operands.filters, [&](int row, int col, const float(&values)[kLanes<T>]) {
+    float results[kLanes<T>];
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) results[i] = columns.apply(values[i], col + i);
+    store_chunk(target + static_cast<int64_t>(first_position + row) * layer.shape.channels + col, results);
+  });
+}
+
+/// Runs one piece of a schedule's work: convolutions, and the maps and vectors that they or the mixing need.
+template <Math kMath, int kCols>
+__global__ void __launch_bounds__(kThreads, 2)
+    experts_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Schedule schedule,
+                   const Scratch scratch, bool needs_previous_for_job) {
+  using T = typename Product<kMath>::Element;
+  extern __shared__ __align__(128) char shared[];
+  if (needs_previous_for_job) wait_for_previous_kernel();
+  const Job job = find_job(schedule, layer.choice.indices, layer.shape.slots);
+  if (!needs_previous_for_job) wait_for_previous_kernel();
+  if (job.task < 0) return;
+  const Task& task = schedule.tasks[job.task];
+  const Expert& expert = layer.experts[task.expert];
+  const int channels = layer.shape.channels;
+  float* vector = slot_vector(layer, scratch, scratch.vectors, job.slot);
+  auto* floats = reinterpret_cast<float*>(shared);
+  switch (task.kind) {
+    case TaskKind::convolution:
+      run_conv<kMath, kCols>(layer, scratch, task, job, shared);
+      break;
+    case TaskKind::stencil:
+      run_stencil<T>(expert, layer.bfloat16_vectors, layer.shape, image_of_slot<T>(layer, job.slot),
+                     slot_maps<T>(layer, scratch, job.slot), job.piece, floats);
+      break;
+    case TaskKind::attention:
+      attend<T>(layer.shape, image_of_slot<T>(layer, job.slot),
+                slot_vector(layer, scratch, scratch.folded, job.slot * kHeads), job.piece,
+                partials_of<T>(layer, scratch, job.slot), shared);
+      break;
+    case TaskKind::values:
+      gather_values<T>(expert.attention, layer.bfloat16_vectors, channels, chunks_of<T>(layer.shape),
+                       partials_of<T>(layer, scratch, job.slot), job.piece, vector, floats);
+      break;
+    case TaskKind::gate:
+      run_gate<T>(expert.gate, layer.bfloat16_vectors, channels,
+                  layer.choice.mean + static_cast<int64_t>(job.slot / layer.shape.top_k) * channels, vector, floats);
+      break;
+  }
+}
+
+/// The columns of attention's projection, the same at every position: their sums, in place of a tile's.
+template <class T, int kCols>
+__device__ void project(const Attention& attention, bool bfloat16_vectors, int channels, const float* answer,
+                        int first_filter, int filters, float* shared, float (&result)[kCols]) {
+  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) shared[c] = answer[c];
+  __syncthreads();
+  const int col = static_cast<int>(threadIdx.x), row = first_filter + col;
+  if (col >= filters) return;
+  const T* weights = static_cast<const T*>(attention.proj) + static_cast<int64_t>(row) * channels;
+  result[col] = thread_row(weights, channels, shared) + vector_at(attention.proj_bias, row, bfloat16_vectors);
+}
+
+/// y = sum over k of weight * (f_k + x). Grid (row tiles * column tiles, B).
+template <Math kMath, int kCols>
+__global__ void __launch_bounds__(kThreads, 2)
+    combine_kernel(const __grid_constant__ Layer layer, const Scratch scratch) {
+  using Tile = ConvTile<kMath, kCols>;
+  using T = typename Tile::T;
+  static_assert(kCols <= kThreads, "project gives each column a thread");
+  extern __shared__ __align__(128) char shared[];
+  __shared__ Columns<kCols> columns;
+  __shared__ float constants[kCols];
+  const Shape& shape = layer.shape;
+  const int col_tiles = (shape.channels + kCols - 1) / kCols;
+  const int first_filter = static_cast<int>(blockIdx.x) % col_tiles * kCols;
+  const int first_position = static_cast<int>(blockIdx.x) / col_tiles * kTileRows;
+  const int filters = min(kCols, shape.channels - first_filter);
+  const int image = static_cast<int>(blockIdx.y), rows = min(kTileRows, shape.positions - first_position);
+  auto* sums = reinterpret_cast<float*>(shared);
+  float mixed[2][Tile::kColTiles][4] = {};
+  float weight_sum = 0.0F;
+  Tile tile(shape.height, shape.width, first_position, shared);
+  wait_for_previous_kernel();
+
+  for (int k = 0; k < shape.top_k; ++k) {
+    const int slot = image * shape.top_k + k;
+    const Expert& expert = layer.experts[layer.choice.indices[slot]];
+    const float weight = layer.choice.weights[slot];
+    weight_sum += weight;
+    const bool attention = expert.attention.heads > 0;
+    if (attention) {
+      project<T, kCols>(expert.attention, layer.bfloat16_vectors, shape.channels,
+                        slot_vector(layer, scratch, scratch.vectors, slot), first_filter, filters, sums, constants);
+      __syncthreads();
+    } else {
+      const auto operands = operands_of(shape, expert.fusion, slot_maps<T>(layer, scratch, slot), first_filter, kCols);
+      tile.begin(operands, 0, operands.stages());
+      columns.load(expert.fusion.epilogue, first_filter, filters, nullptr, layer.bfloat16_vectors);
+      tile.finish();
+      store_sums<Tile, kCols>(tile.sum, sums);
+      visit_chunks<T, kCols>(sums, kTileRows, filters, [&](int, int col, float(&values)[kLanes<T>]) {
+#pragma unroll
+        for (int i = 0; i < kLanes<T>; ++i) values[i] = columns.apply(values[i], col + i);
+      });
+      __syncthreads();
+    }
+    visit_pairs<Tile, kCols>(sums, [&](int i, int j, int at, const float2& place) {
+      const int col = Tile::col_of(j);
+      mixed[i][j][at] += weight * (attention ? constants[col] : place.x);
+      mixed[i][j][at + 1] += weight * (attention ? constants[col + 1] : place.y);
+    });
+    __syncthreads();  // before the next expert's copies and columns
+  }
+
+  store_sums<Tile, kCols>(mixed, sums);
+  const int64_t image_offset = static_cast<int64_t>(image) * shape.positions * shape.channels + first_filter;
+  const T* x = static_cast<const T*>(layer.x) + image_offset;
+  T* y = static_cast<T*>(layer.y) + image_offset;
+  visit_chunks<T, kCols>(sums, rows, filters, [&](int row, int col, float(&values)[kLanes<T>]) {
+    const int64_t at = static_cast<int64_t>(first_position + row) * shape.channels + col;
+    float residual[kLanes<T>];
+    load_chunk(x + at, residual);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) values[i] += weight_sum * residual[i];
+    store_chunk(y + at, values);
+  });
+}
+
+template <Math kMath, int kCols>
+cudaError_t launch_cols(const Layer& layer, const Plan& plan, cudaStream_t stream) {
+  constexpr int bytes = tile_bytes(kCols);
+  const auto experts = experts_kernel<kMath, kCols>;
+  const auto combine = combine_kernel<kMath, kCols>;
+  if (const auto error = cudaFuncSetAttribute(experts, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes))
+    return error;
+  if (const auto error = cudaFuncSetAttribute(combine, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes))
+    return error;
+  const auto row_tiles = (layer.shape.positions + kTileRows - 1) / kTileRows;
+  const auto col_tiles = (layer.shape.channels + kCols - 1) / kCols;
+  for (const auto* schedule : {&plan.prepare, &plan.branches}) {
+    if (schedule->blocks == 0) continue;
+    const bool first = schedule == &plan.prepare;  // only there the router is the kernel before
+    if (const auto error = launch_after(experts, dim3(static_cast<unsigned>(schedule->blocks)), kThreads, bytes, stream,
+                                        layer, *schedule, plan.scratch, first)) {
+      return error;
+    }
+  }
+  const dim3 grid(static_cast<unsigned>(row_tiles * col_tiles), static_cast<unsigned>(layer.shape.batch));
+  return launch_after(combine, grid, kThreads, bytes, stream, layer, plan.scratch);
+}
+
+template <Math kMath>
+cudaError_t launch_math(const Layer& layer, const Plan& plan, cudaStream_t stream) {
+  switch (plan.cols) {
+    case 40:
+      return launch_cols<kMath, 40>(layer, plan, stream);
+    case 64:
+      return launch_cols<kMath, 64>(layer, plan, stream);
+    case 72:
+      return launch_cols<kMath, 72>(layer, plan, stream);
+    case 80:
+      return launch_cols<kMath, 80>(layer, plan, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace codmoe::ops::cuda

@@ -1,0 +1,164 @@
+// The router: mean over positions, gate, softmax and the k most probable experts, in two kernels.
+#include "attention.cuh"
+#include "moe_launch.h"
+
+namespace codmoe::ops::cuda {
+
+namespace {
+
+constexpr int kPoolThreads = 256;
+constexpr int kChooseThreads = 256;
+
+/// What one image chose.
+struct Chosen {
+  int experts[kMaxExperts];
+  float weights[kMaxExperts];
+};
+
+/// sums[b, split, c] over the split's positions. Grid (kPoolSplits, B).
+template <class T>
+__global__ void __launch_bounds__(kPoolThreads)
+    pool_kernel(Shape shape, const T* x, float* sums, int* counters, int counter_count) {
+  constexpr int n = kLanes<T>;
+  __shared__ float shared[kPoolThreads * kLanes<__nv_bfloat16>];
+  const int block = static_cast<int>(blockIdx.y) * kPoolSplits + static_cast<int>(blockIdx.x);
+  for (int i = block * kPoolThreads + static_cast<int>(threadIdx.x); i < counter_count;
+       i += kPoolThreads * kPoolSplits * shape.batch)
+    counters[i] = 0;
+  const int chunks = shape.channels / n;
+  const int rows = kPoolThreads / chunks;  // positions at once
+  const int row = static_cast<int>(threadIdx.x) / chunks, chunk = static_cast<int>(threadIdx.x) % chunks;
+  const int positions = shape.positions;
+  const int first = positions * static_cast<int>(blockIdx.x) / kPoolSplits;
+  const int last = positions * (static_cast<int>(blockIdx.x) + 1) / kPoolSplits;
+  const T* image = x + static_cast<int64_t>(blockIdx.y) * positions * shape.channels;
+  allow_next_kernel();
+  float total[n] = {};
+  if (row < rows) {
+#pragma unroll 4
+    for (int p = first + row; p < last; p += rows) {
+      float values[n];
+      load_chunk(image + static_cast<int64_t>(p) * shape.channels + chunk * n, values);
+#pragma unroll
+      for (int i = 0; i < n; ++i) total[i] += values[i];
+    }
+#pragma unroll
+    for (int i = 0; i < n; ++i) shared[row * shape.channels + chunk * n + i] = total[i];
+  }
+  __syncthreads();
+  for (int c = static_cast<int>(threadIdx.x); c < shape.channels; c += kPoolThreads) {
+    float sum = 0.0F;
+    for (int r = 0; r < rows; ++r) sum += shared[r * shape.channels + c];
+    sums[static_cast<int64_t>(block) * shape.channels + c] = sum;
+  }
+}
+
+/// Softmax of the logits in place, and the k most probable experts. Called by one thread.
+__device__ void choose(const Shape& shape, const Router& router, float* probs, Chosen& chosen) {
+  float highest = -INFINITY, total = 0.0F;
+  for (int e = 0; e < shape.experts; ++e) {
+    probs[e] = fminf(fmaxf(probs[e], -router.logit_limit), router.logit_limit) / router.temperature;
+    highest = fmaxf(highest, probs[e]);
+  }
+  for (int e = 0; e < shape.experts; ++e) {
+    probs[e] = expf(probs[e] - highest);
+    total += probs[e];
+  }
+  for (int e = 0; e < shape.experts; ++e) probs[e] /= total;
+  unsigned taken = 0;
+  float chosen_total = 0.0F;
+  for (int k = 0; k < shape.top_k; ++k) {
+    int best = -1;
+    float best_value = 0.0F;
+    for (int e = 0; e < shape.experts; ++e) {
+      const float value = probs[e] + (router.selection_bias != nullptr ? router.selection_bias[e] : 0.0F);
+      if ((taken >> e & 1U) == 0 && (best < 0 || value > best_value)) {
+        best = e;
+        best_value = value;
+      }
+    }
+    taken |= 1U << best;
+    chosen.experts[k] = best;
+    chosen.weights[k] = probs[best];
+    chosen_total += probs[best];
+  }
+  for (int k = 0; k < shape.top_k; ++k) chosen.weights[k] /= chosen_total;
+}
+
+/// Grid (1 + heads, B): the first block of an image writes the choice, the others fold the query of one head each where
+/// the image chose attention. Every block makes the choice itself, which is quicker than to wait for another.
+template <class T>
+__global__ void __launch_bounds__(kChooseThreads)
+    choose_kernel(const __grid_constant__ Layer layer, const float* sums, float* folded) {
+  __shared__ float mean[kMaxChannels];
+  __shared__ float logits[kMaxExperts], probs[kMaxExperts];
+  __shared__ Chosen chosen;
+  __shared__ float work[2 * kMaxChannels + kChooseThreads * kLanes<T>];
+  const Shape& shape = layer.shape;
+  const Choice& choice = layer.choice;
+  const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
+  wait_for_previous_kernel();
+  for (int c = thread; c < shape.channels; c += kChooseThreads) {
+    float total = 0.0F;
+#pragma unroll
+    for (int split = 0; split < kPoolSplits; ++split)
+      total += sums[(static_cast<int64_t>(image) * kPoolSplits + split) * shape.channels + c];
+    mean[c] = total / static_cast<float>(shape.positions);
+    if (blockIdx.x == 0) choice.mean[static_cast<int64_t>(image) * shape.channels + c] = mean[c];
+  }
+  __syncthreads();
+  const int e = thread / 32, lane = thread % 32;
+  if (e < shape.experts) {
+    float total = 0.0F;
+    for (int c = lane; c < shape.channels; c += 32) total += mean[c] * layer.router.weight[e * shape.channels + c];
+    total = sum_over_warp(total);
+    if (lane == 0) logits[e] = probs[e] = total + layer.router.bias[e];
+  }
+  __syncthreads();
+  if (thread == 0) choose(shape, layer.router, probs, chosen);
+  __syncthreads();
+  if (blockIdx.x == 0) {
+    if (thread < shape.experts) {
+      choice.logits[image * shape.experts + thread] = logits[thread];
+      choice.probs[image * shape.experts + thread] = probs[thread];
+    }
+    if (thread < shape.top_k) {
+      choice.indices[image * shape.top_k + thread] = chosen.experts[thread];
+      choice.weights[image * shape.top_k + thread] = chosen.weights[thread];
+    }
+    return;
+  }
+  const int head = static_cast<int>(blockIdx.x) - 1;
+  for (int k = 0; k < shape.top_k; ++k) {
+    const Attention& attention = layer.experts[chosen.experts[k]].attention;
+    if (attention.heads == 0) continue;
+    const int64_t slot = static_cast<int64_t>(image) * shape.top_k + k;
+    fold_query<T>(attention, layer.bfloat16_vectors, shape.channels, mean, head,
+                  folded + (slot * kHeads + head) * shape.channels, work);
+    __syncthreads();
+  }
+}
+
+template <class T>
+cudaError_t launch(const Layer& layer, const Scratch& scratch, int counters, cudaStream_t stream) {
+  const Shape& shape = layer.shape;
+  auto* sums = reinterpret_cast<float*>(scratch.base + scratch.pooled);
+  auto* zeroed = reinterpret_cast<int*>(scratch.base + scratch.counters);
+  auto* folded = reinterpret_cast<float*>(scratch.base + scratch.folded);
+  const auto batch = static_cast<unsigned>(shape.batch);
+  pool_kernel<<<dim3(kPoolSplits, batch), kPoolThreads, 0, stream>>>(shape, static_cast<const T*>(layer.x), sums,
+                                                                     zeroed, counters);
+  bool attention = false;
+  for (int e = 0; e < shape.experts; ++e) attention = attention || layer.experts[e].attention.heads > 0;
+  return launch_after(choose_kernel<T>, dim3(attention ? 1 + kHeads : 1, batch), kChooseThreads, 0, stream, layer,
+                      static_cast<const float*>(sums), folded);
+}
+
+}  // namespace
+
+cudaError_t launch_router(const Layer& layer, const Scratch& scratch, int counters, cudaStream_t stream) {
+  if (layer.math == Math::bfloat16) return launch<__nv_bfloat16>(layer, scratch, counters, stream);
+  return launch<float>(layer, scratch, counters, stream);
+}
+
+}  // namespace codmoe::ops::cuda

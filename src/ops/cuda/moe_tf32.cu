@@ -1,0 +1,9 @@
+#include "moe_kernels.cuh"
+
+namespace codmoe::ops::cuda {
+
+cudaError_t launch_tf32(const Layer& layer, const Plan& plan, cudaStream_t stream) {
+  return launch_math<Math::tf32>(layer, plan, stream);
+}
+
+}  // namespace codmoe::ops::cuda
