@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <latch>
 #include <numeric>
 #include <stdexcept>
@@ -13,6 +14,9 @@
 
 namespace codmoe::core {
 namespace {
+
+/// Long enough for the other threads to do something.
+void rest() { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
 
 /// What parallel_for() rethrows.
 template <class Body>
@@ -41,20 +45,24 @@ TEST(ParallelFor, ItemsRunAtTheSameTime) {
 
 TEST(ParallelFor, OneThreadIsTheCallers) {
   const auto caller = std::this_thread::get_id();
-  parallel_for(4, 1, [&](int64_t) { EXPECT_EQ(std::this_thread::get_id(), caller); });
+  parallel_for(4, 1, [&](int64_t) {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    rest();
+  });
 }
 
 TEST(ParallelFor, ProgressCountsFromOneToAllAndIsNeverEnteredTwice) {
   std::vector<int64_t> seen;
   std::atomic<int> inside{0};
   parallel_for(
-      50, 4, [](int64_t) {},
+      12, 4, [](int64_t) {},
       [&](int64_t done) {
         EXPECT_EQ(++inside, 1);
+        rest();
         seen.push_back(done);
         --inside;
       });
-  std::vector<int64_t> expected(50);
+  std::vector<int64_t> expected(12);
   std::iota(expected.begin(), expected.end(), 1);
   EXPECT_EQ(seen, expected);
 }
@@ -77,6 +85,23 @@ TEST(ParallelFor, ALowerIndexThatFailsLaterWins) {
                        [&](int64_t i) {
                          if (i == 0) higher_failed.wait();
                          if (i == 1) higher_failed.count_down();
+                         throw std::runtime_error(std::to_string(i));
+                       }),
+            "0");
+}
+
+TEST(ParallelFor, AHigherIndexThatFailsLaterDoesNot) {
+  std::latch higher_runs(1), lower_fails(1);
+  EXPECT_EQ(failure_of(2, 2,
+                       [&](int64_t i) {
+                         if (i == 1) {
+                           higher_runs.count_down();
+                           lower_fails.wait();
+                           rest();  // until the failure was taken note of
+                         } else {
+                           higher_runs.wait();
+                           lower_fails.count_down();
+                         }
                          throw std::runtime_error(std::to_string(i));
                        }),
             "0");
