@@ -28,6 +28,12 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .histogram text { fill: var(--quiet); }
 .histogram path { stroke: var(--line); fill: none; }
 .histogram path.mean { stroke: var(--mean); stroke-width: 2; stroke-dasharray: 4 3; }
+.loads td { min-width: 5.5rem; }
+.loads thead .quiet { font-weight: normal; }
+.load { position: relative; height: .5rem; margin: .1rem 0 .2rem; background: var(--card); }
+.load i { display: block; height: 100%; background: var(--bar); }
+.load::after { content: ""; position: absolute; top: -.1rem; bottom: -.1rem; left: var(--even); width: 2px;
+  background: var(--mean); }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem;
   align-items: start; }
 .card { background: var(--card); border-radius: .5rem; padding: .6rem; }
