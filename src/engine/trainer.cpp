@@ -192,6 +192,7 @@ Json Trainer::take_loads() {
   const auto layers = expert_layers(*model_);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto report = step_.meters()[i].take();
+    if (report.decisions == 0) continue;  // resumed behind the epoch's last step
     loads[std::to_string(i)] = load_json(report, layers[i]);
     if (!whole_epoch_) continue;
     for (const auto& warning : rare_expert_warnings(report, layers[i], progress_.epoch)) spdlog::warn("{}", warning);

@@ -23,7 +23,6 @@ void append_head(std::string& html, const std::vector<ExpertLoad>& groups) {
   html += "</tr></thead>\n";
 }
 
-// The mark in each bar is where it would end if all experts had the same load.
 void append_load_table(std::string& html, const std::vector<ExpertLoad>& groups, const ExpertLayer& layer) {
   const double scale = 100 / highest(groups);
   append(html, "<div class=\"scroll\"><table class=\"loads\" style=\"--even:{:.1f}%\">\n",
@@ -50,11 +49,13 @@ std::string load_tables_html(const DatasetResult& dataset, const std::vector<Exp
     if (groups.empty()) continue;
     append(html, "<h3>Load of the experts, {}</h3>\n", escape_markup(layers[i].name));
     append_load_table(html, groups, layers[i]);
-    append(html,
-           "<p class=\"quiet\">Share of the router's choices, mean over images; the mark is an even share, {:.1f} %. "
-           "Columns: {}.</p>\n",
-           100 / static_cast<double>(layers[i].experts.size()), object_size_convention());
   }
+  if (html.empty()) return html;
+  append(
+      html,
+      "<p class=\"quiet\">Share of the router's choices, mean over images; the mark in each bar is where all would end "
+      "under an even load. Columns: {}.</p>\n",
+      object_size_convention());
   return html;
 }
 

@@ -28,7 +28,7 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .histogram text { fill: var(--quiet); }
 .histogram path { stroke: var(--line); fill: none; }
 .histogram path.mean { stroke: var(--mean); stroke-width: 2; stroke-dasharray: 4 3; }
-.loads td { min-width: 5.5rem; }
+.loads td { min-width: clamp(5.5rem, 12vw, 9rem); }
 .loads thead .quiet { font-weight: normal; }
 .load { position: relative; height: .5rem; margin: .1rem 0 .2rem; background: var(--card); }
 .load i { display: block; height: 100%; background: var(--bar); }

@@ -4,15 +4,24 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
 
 #include "codmoe/data/synth.h"
 #include "codmoe/engine/options.h"
 
 namespace codmoe::engine::testing {
 
-/// An empty folder of this test.
+/// An empty folder of this test, removed when the program ends.
 inline std::filesystem::path fresh_folder(const std::string& name) {
+  struct Made {
+    std::set<std::filesystem::path> folders;
+    ~Made() {
+      for (const auto& folder : folders) std::filesystem::remove_all(folder);
+    }
+  };
+  static Made made;
   const auto folder = std::filesystem::path(::testing::TempDir()) / ("codmoe_engine_" + name);
+  made.folders.insert(folder);
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;
