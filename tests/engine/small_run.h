@@ -2,9 +2,11 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <set>
+#include <string>
 
 #include "codmoe/data/synth.h"
 #include "codmoe/engine/options.h"
@@ -20,7 +22,8 @@ inline std::filesystem::path fresh_folder(const std::string& name) {
     }
   };
   static Made made;
-  const auto folder = std::filesystem::path(::testing::TempDir()) / ("codmoe_engine_" + name);
+  const auto folder =
+      std::filesystem::path(::testing::TempDir()) / ("codmoe_engine_" + std::to_string(::getpid()) + "_" + name);
   made.folders.insert(folder);
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
