@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "codmoe/core/files.h"
@@ -87,6 +88,44 @@ TEST(Resume, LogHasEveryStepOnce) {
   std::vector<int64_t> expected(12);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<int64_t>(i) + 1;
   EXPECT_EQ(steps, expected);
+}
+
+TEST(Resume, BeginsASecondEventFile) {
+  const test::TemporaryFolder folder;
+  const auto options = testing::small_options(testing::small_dataset(folder));
+  const auto stopped_at = train_interrupted(options, folder / "run", 3);
+  std::set<fs::path> events;
+  for (const auto& entry : fs::directory_iterator(folder / "run")) {
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) events.insert(entry.path());
+  }
+  ASSERT_EQ(events.size(), 2U);
+  // Behind the framed version and the frame's head and wall time, all of fixed size.
+  const auto start = tfevents::start_event(0, stopped_at + 1);
+  const auto bytes = core::read_file(*events.rbegin());
+  EXPECT_EQ(bytes.substr(tfevents::record(tfevents::version_event(0)).size() + 12 + 9, start.size() - 9),
+            start.substr(9));
+}
+
+TEST(Trainer, LogsLoadsAndScoresOfEachEpoch) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.data.val.dir = options.data.train.dir;
+  options.schedule = {.epochs = 2, .warmup_epochs = 0.5};
+  train_alone(options, folder / "run");
+  std::ifstream log(folder / "run" / "metrics.jsonl");
+  int epochs = 0;
+  for (std::string line; std::getline(log, line);) {
+    const auto entry = core::Json::parse(line);
+    if (!entry.contains("moe")) continue;
+    ++epochs;
+    const auto& layer = entry["moe"]["0"];
+    EXPECT_EQ(layer["decisions"], 8);
+    EXPECT_EQ(layer["load"].size(), options.model.moe.experts.size());
+    EXPECT_TRUE(layer["load"]["frequency"].is_number());
+    EXPECT_TRUE(entry["val"]["Smeasure"].is_number());
+    EXPECT_TRUE(entry["val"]["IoU"].is_number());
+  }
+  EXPECT_EQ(epochs, 2);
 }
 
 TEST(Resume, RefusesAnotherTrainingSet) {

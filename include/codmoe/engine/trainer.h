@@ -35,8 +35,9 @@ class Trainer {
   void run_epoch(core::ProgressLine& line);
   void after_step(const at::Tensor& loss, core::ProgressLine& line);
   void finish_epoch();
-  /// Mean IoU on the validation set.
-  double validate();
+  /// The epoch's load of each MoE layer by its number; warns of experts that were hardly used.
+  core::Json take_loads();
+  metrics::Summary validate();
   void save(bool best);
   double lr_factor_now() const;
 
@@ -51,6 +52,7 @@ class Trainer {
   std::unique_ptr<RunLog> log_;
   at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
   int64_t loss_steps_ = 0;
+  bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
 };
 
