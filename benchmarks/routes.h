@@ -10,7 +10,7 @@ namespace codmoe::bench {
 
 /// Weights of `count` gates for the layer's router, float32 on the CPU, from N(0, 3^2). Default initialisation would
 /// send every random image to the same pair of experts, and a timing on such routes means nothing. For spatial routing
-/// from N(0, 0.5^2): its gate reads single positions, which vary as much more than their mean over a map.
+/// from N(0, 0.5^2), since its gate reads single positions, which vary more than means over a map.
 std::vector<at::Tensor> draw_gates(int64_t count, moe::SparseCODMoE& layer, uint64_t seed);
 
 /// The layer's router gets this gate, and bias 0.

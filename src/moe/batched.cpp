@@ -8,8 +8,11 @@ namespace codmoe::moe {
 
 namespace {
 
-/// An expert is run at its positions alone where they are at most this share of its images' positions.
-constexpr double kGatherShare = 0.75;
+/// An expert is run at its positions alone where they are at most this share of its images' positions. Measured in
+/// float32 on one core of a CPU, 4 x 288 x 22 x 22, evaluation: at a third of the positions (top 2 of 6) gathering
+/// takes 0.54 (hybrid), 0.59 (edge), 0.84 (texture), 0.90 (frequency) and 0.92 (contrast) of the time of the whole map
+/// with masked weights; the first to lose is frequency, from a share of 0.6 on.
+constexpr double kGatherShare = 0.6;
 
 /// Who gets what: one read by the host and one copy back, for the whole batch.
 struct Assignments {

@@ -39,7 +39,7 @@ class BalanceTraining : public testing::TestWithParam<RoutingKind> {
                                         .norm = nn::NormKind::layer,
                                         .balance = balance});
     const at::NoGradGuard no_grad;
-    layer->named_parameters()["router.gate.bias"].copy_(at::tensor({2.0F, 2.0F, 0.0F, 0.0F}));
+    layer->named_parameters()["router.gate.bias"].copy_(at::tensor({3.0F, 3.0F, 0.0F, 0.0F}));
     return layer;
   }
 
@@ -70,7 +70,7 @@ class BalanceTraining : public testing::TestWithParam<RoutingKind> {
 };
 
 TEST_P(BalanceTraining, CollapsesWithoutBalance) {
-  EXPECT_GT(trained_variation({.method = BalanceMethod::off, .entropy = 0}), 0.8);
+  EXPECT_GT(trained_variation({.method = BalanceMethod::off, .entropy = 0}), 0.7);
 }
 
 TEST_P(BalanceTraining, TheLossBalances) { EXPECT_LT(trained_variation({.min = 1.0, .max = 1.0, .entropy = 0}), 0.2); }
