@@ -50,7 +50,6 @@ TEST_P(GpuPrecision, AutocastIsNearFloat64) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, kStrategiesAndRoutings, case_name);
-});
 
 TEST_F(GpuDispatch, DenseAndBatchedAgreeInFloat64) {
   for (const auto routing : {RoutingKind::global, RoutingKind::spatial}) {

@@ -34,7 +34,6 @@ TEST_P(Precision, AutocastIsNearFloat64) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Precision, kStrategiesAndRoutings, case_name);
-});
 
 }  // namespace
 }  // namespace codmoe::moe
