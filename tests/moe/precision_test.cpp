@@ -8,13 +8,14 @@
 namespace codmoe::moe {
 namespace {
 
-class Precision : public testing::TestWithParam<Dispatch> {
+class Precision : public testing::TestWithParam<StrategyAndRouting> {
  protected:
   static void compare(bool autocast, const Deviations& limits) {
     for (const auto norm : kNorms) {
       for (const bool training : {false, true}) {
+        const auto& [strategy, routing] = GetParam();
         SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
-        const auto found = compare_with_float64(c10::kCPU, GetParam(), norm, training, autocast);
+        const auto found = compare_with_float64(c10::kCPU, strategy, norm, training, autocast, routing);
         EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
         EXPECT_LE(found.output, limits.output);
         EXPECT_LE(found.gradient, limits.gradient);
@@ -32,8 +33,7 @@ TEST_P(Precision, AutocastIsNearFloat64) {
   compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.02});
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Precision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
-                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+INSTANTIATE_TEST_SUITE_P(All, Precision, kStrategiesAndRoutings, case_name);
 
 }  // namespace
 }  // namespace codmoe::moe
