@@ -68,15 +68,13 @@ Record run_form(const Subject& subject, const ExpertForm& form, const ExpertsOpt
   return record;
 }
 
-std::vector<Record> run_alone(const ExpertsOptions& options, Precision precision, const c10::Device& device) {
-  require_support(precision, device);
-  const PrecisionScope scope(precision);
+std::vector<Record> run_alone(const ExpertsOptions& options, Precision precision, const c10::Device& device,
+                              const Ceilings& ceilings) {
   const auto subjects = make_subjects(options, precision, device);
   const auto format = memory_format(options.memory_format, precision);
   const auto images_bchw = draw_images(options, precision, device);
   for (const auto& subject : subjects) check_forms(subject, images_bchw.contiguous(format), precision);
 
-  const auto ceilings = log_ceilings(device, precision);
   std::vector<Record> records;
   for (const auto pass : options.pass) {
     for (const auto& subject : subjects) {
@@ -92,16 +90,15 @@ std::vector<Record> run_alone(const ExpertsOptions& options, Precision precision
 
 /// The whole layer as the case "layer" times it: one record a dispatch, the first of them as `form`.
 std::vector<Record> run_pool(const ExpertsOptions& options, const std::vector<std::string>& experts,
-                             Precision precision, const std::vector<moe::Dispatch>& dispatches, const char* form,
-                             const c10::Device& device) {
+                             const std::vector<moe::Dispatch>& dispatches, const char* form, Precision precision,
+                             const c10::Device& device, const Ceilings& ceilings) {
   LayerOptions layer;
   static_cast<CaseOptions&>(layer) = options;
-  layer.dtype = {precision};
   layer.dispatch = dispatches;
   layer.moe = options.moe;
   layer.moe.experts = experts;
   layer.route_sets = options.route_sets;
-  auto records = run_layer(layer, device);
+  auto records = run_layer_cases(layer, precision, device, ceilings);
   for (auto& record : records) {
     record.case_name = "experts";
     record.expert = "layer";
@@ -132,9 +129,15 @@ std::vector<Record> run_experts(const ExpertsOptions& options, const c10::Device
   std::vector<Record> records;
   const auto add = [&](const std::vector<Record>& some) { records.insert(records.end(), some.begin(), some.end()); };
   for (const auto precision : options.dtype) {
-    add(run_alone(options, precision, device));
-    add(run_pool(options, options.moe.experts, precision, {Dispatch::batched, Dispatch::sequential}, "new", device));
-    add(run_pool(options, options.old_pool, precision, {Dispatch::batched}, "old pool", device));
+    require_support(precision, device);
+    const PrecisionScope scope(precision);
+    const auto ceilings = log_ceilings(device, precision);
+    const auto add_pool = [&](const auto& pool, const std::vector<Dispatch>& dispatches, const char* form) {
+      add(run_pool(options, pool, dispatches, form, precision, device, ceilings));
+    };
+    add(run_alone(options, precision, device, ceilings));
+    add_pool(options.moe.experts, {Dispatch::batched, Dispatch::sequential}, "new");
+    add_pool(options.old_pool, {Dispatch::batched}, "old pool");
   }
   return records;
 }

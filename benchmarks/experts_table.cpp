@@ -12,13 +12,16 @@ namespace {
 
 using Records = std::vector<Record>;
 
-constexpr int kNameWidth = 10, kFormWidth = 20, kCellWidth = 19;
+constexpr int kNameWidth = 10, kFormWidth = 20;
 
 /// The records of one dtype and pass.
 struct Group {
   std::string dtype, pass;
   Records records;
   std::vector<int64_t> batches;  ///< in their order
+
+  bool on_gpu() const { return records.front().gpu_ms.has_value(); }
+  int cell_width() const { return on_gpu() ? 19 : 9; }
 
   const Record* find(const std::string& expert, const std::string& form, int64_t batch) const {
     const auto found = std::ranges::find_if(
@@ -59,7 +62,7 @@ std::string form_row(const Group& group, const Record& last) {
   auto text = fmt::format("{:<{}} {:<{}}", *last.expert, kNameWidth, *last.form, kFormWidth);
   for (const int64_t batch : group.batches) {
     const auto* record = group.find(*last.expert, *last.form, batch);
-    text += fmt::format(" {:>{}}", record == nullptr ? "-" : time_cell(*record), kCellWidth);
+    text += fmt::format(" {:>{}}", record == nullptr ? "-" : time_cell(*record), group.cell_width());
   }
   const auto mega = last.flops ? fmt::format("{:.2f}", static_cast<double>(*last.flops) / 1e6 / last.batch) : "-";
   return text + fmt::format(" {:>13} {:>10} {:>11}\n", ratio_cell(last, group.find(*last.expert, "new")), mega,
@@ -67,9 +70,10 @@ std::string form_row(const Group& group, const Record& last) {
 }
 
 std::string form_table(const Group& group) {
-  auto text = fmt::format("\n{} {}, ms: latency (GPU's own time)\n{:<{}} {:<{}}", group.dtype, group.pass, "expert",
-                          kNameWidth, "form", kFormWidth);
-  for (const int64_t batch : group.batches) text += fmt::format(" {:>{}}", fmt::format("B={}", batch), kCellWidth);
+  auto text = fmt::format("\n{} {}, ms: latency{}\n{:<{}} {:<{}}", group.dtype, group.pass,
+                          group.on_gpu() ? " (GPU's own time)" : "", "expert", kNameWidth, "form", kFormWidth);
+  for (const int64_t batch : group.batches)
+    text += fmt::format(" {:>{}}", fmt::format("B={}", batch), group.cell_width());
   text += fmt::format(" {:>13} {:>10} {:>11}\n", "old/new", "MFLOP/img", "parameters");
   for (const auto& record : group.records) {
     if (record.batch == std::ranges::max(group.batches)) text += form_row(group, record);
@@ -118,7 +122,8 @@ std::string format_experts(const Records& records) {
   auto text = fmt::format("{}: {} channels, {}x{} on {}; seed {}", first.case_name, first.channels, first.height,
                           first.width, first.device, first.seed);
   if (pool != records.end())
-    text += fmt::format("; layer: top-{} {} routing, {} sets of routes", pool->top_k, pool->routing, pool->route_sets);
+    text += fmt::format("; layer: dispatch batched, top-{} {} routing, {} sets of routes", pool->top_k, pool->routing,
+                        pool->route_sets);
   text +=
       "\nold/new: time of an old form over the new one's, at the largest batch; MFLOP: convolutions and attention "
       "products, not pooling, filters, norms and activations\n";

@@ -62,10 +62,18 @@ Record run_case(LayerSetup& setup, const LayerOptions& options, const Case& whic
   return record;
 }
 
-std::vector<Record> run_precision(const LayerOptions& options, Precision precision, const c10::Device& device) {
+}  // namespace
+
+void LayerOptions::check() const {
+  CaseOptions::check();
+  if (dispatch.empty()) throw core::BadOption("dispatch", "must name at least one value");
+  moe.check();
+}
+
+std::vector<Record> run_layer_cases(const LayerOptions& options, Precision precision, const c10::Device& device,
+                                    const Ceilings& ceilings) {
   LayerSetup setup(options, precision, device);
   check_dispatches(setup, options, precision);
-  const auto ceilings = log_ceilings(device, precision);
   std::vector<Record> records;
   for (const auto pass : options.pass) {
     for (const auto dispatch : options.dispatch) {
@@ -77,19 +85,13 @@ std::vector<Record> run_precision(const LayerOptions& options, Precision precisi
   return records;
 }
 
-}  // namespace
-
-void LayerOptions::check() const {
-  CaseOptions::check();
-  if (dispatch.empty()) throw core::BadOption("dispatch", "must name at least one value");
-  moe.check();
-}
-
 std::vector<Record> run_layer(const LayerOptions& options, const c10::Device& device) {
   const c10::DeviceGuard guard(device);
   std::vector<Record> records;
   for (const auto precision : options.dtype) {
-    const auto some = run_precision(options, precision, device);
+    require_support(precision, device);
+    const PrecisionScope scope(precision);
+    const auto some = run_layer_cases(options, precision, device, log_ceilings(device, precision));
     records.insert(records.end(), some.begin(), some.end());
   }
   return records;

@@ -31,6 +31,10 @@ struct LayerOptions : CaseOptions {
 /// @throws core::UsageError for tf32 without a GPU, core::Error naming the strategy that deviates most.
 std::vector<Record> run_layer(const LayerOptions& options, const c10::Device& device);
 
+/// The same in one dtype, where the ceilings are known already; options.dtype is not used.
+std::vector<Record> run_layer_cases(const LayerOptions& options, Precision precision, const c10::Device& device,
+                                    const Ceilings& ceilings);
+
 /// Writes weights, `input`, `output`, `topk_indices` and `topk_weights` of the largest batch, in evaluation mode with
 /// the first dtype, dispatch and set of routes, as safetensors: for any other framework to check.
 void save_layer_io(const std::filesystem::path& file, const LayerOptions& options, const c10::Device& device);

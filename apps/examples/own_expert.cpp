@@ -1,4 +1,5 @@
 // A user's own expert: defined in their program, registered once, and then a name in any pool.
+#include <codmoe/core/seed.h>
 #include <codmoe/experts/registry.h>
 #include <codmoe/moe/sparse_codmoe.h>
 #include <fmt/format.h>
@@ -26,6 +27,7 @@ class MirrorExpert final : public experts::Expert {
 }  // namespace
 
 int main() {
+  core::seed_all(0);
   experts::register_expert("mirror", [](const auto& options) { return std::make_shared<MirrorExpert>(options); });
   const moe::MoeOptions options{.experts = {"texture", "edge", "mirror"}};
   moe::SparseCODMoE layer(32, options);
