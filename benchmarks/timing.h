@@ -28,7 +28,7 @@ struct TimingOptions {
 struct Workload {
   int64_t sets = 1;
   std::function<void(int64_t)> prepare = [](int64_t) {};  ///< brings the inputs of one set into place; not timed
-  std::function<void()> call;
+  std::function<void()> call = [] {};
 };
 
 struct Spread {

@@ -49,7 +49,7 @@ function(codmoe_tests)
   codmoe_convert_test()
 endfunction()
 
-# A program of five lines builds and runs against the install tree.
+# A program of five lines and the example of an own expert build and run against the install tree.
 function(codmoe_install_test)
   if(CODMOE_SANITIZE)
     return()

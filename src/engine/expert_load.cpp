@@ -37,8 +37,8 @@ std::vector<std::string> rare_expert_warnings(const moe::LoadReport& report, con
   for (std::size_t e = 0; e < report.load.size(); ++e) {
     if (report.load[e] >= rare_load) continue;
     warnings.push_back(fmt::format(
-        "{}: expert {} got {:.2f} % of the load in epoch {}; a larger moe.balance.min and moe.balance.max or "
-        "some moe.router.noise may bring it back, and moe.experts without it would cost less",
+        "{}: expert {} got {:.2f} % of the load in epoch {}; moe.balance.method: bias, a larger moe.balance.min and "
+        "moe.balance.max or some moe.router.noise may bring it back, and moe.experts without it would cost less",
         layer.name, layer.experts[e], 100 * report.load[e], epoch));
   }
   return warnings;

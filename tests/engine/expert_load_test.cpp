@@ -23,7 +23,7 @@ TEST(ExpertLoad, WarnsOfEachExpertBelowOnePercent) {
   ASSERT_EQ(warnings.size(), 2U);
   EXPECT_TRUE(warnings[0].starts_with("moe.1: expert texture got 0.74 % of the load in epoch 3; ")) << warnings[0];
   EXPECT_TRUE(warnings[1].starts_with("moe.1: expert edge.2 got 0.00 % of the load in epoch 3; ")) << warnings[1];
-  for (const auto* key : {"moe.balance.min", "moe.router.noise", "moe.experts"}) {
+  for (const auto* key : {"moe.balance.method: bias", "moe.balance.min", "moe.router.noise", "moe.experts"}) {
     EXPECT_NE(warnings[0].find(key), std::string::npos) << key;
   }
 }

@@ -16,6 +16,7 @@ struct Item {
   std::filesystem::path mask;
 };
 
+/// Where a dataset is, and what of it counts.
 struct DatasetOptions {
   std::filesystem::path dir;   ///< folder with Imgs (or Image, Images) and GT (or Mask, Masks)
   std::filesystem::path list;  ///< text file, one name a line, with or without extension; empty: everything in `dir`

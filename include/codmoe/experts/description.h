@@ -24,6 +24,7 @@ enum class Source {
   branches    ///< the branches' results, concatenated
 };
 
+/// One convolution of an expert.
 struct ConvDescription {
   std::string name;  ///< parameter prefix within the expert, "branches.0.conv"
   Source source = Source::input;
@@ -32,6 +33,7 @@ struct ConvDescription {
   bool norm_act = true;  ///< followed by the expert's norm and GELU
 };
 
+/// All convolutions of an expert, in the order in which they run.
 struct ExpertDescription {
   std::vector<ConvDescription> convs;
   int64_t attention_heads = 0;  ///< of attention with a pooled query: two products of the input's width a position each

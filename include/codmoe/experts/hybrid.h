@@ -7,7 +7,8 @@ namespace codmoe::experts {
 
 /// local = GELU(1x1(norm(depthwise 5x5(x)))); gate = sigmoid(1x1(GELU(1x1(mean of x)))), C -> C/4 -> C;
 /// f(x) = 1x1(local * gate). Parameters `local.depthwise.weight`, `local.norm.*`, `local.pointwise.*`, `gate.reduce.*`,
-/// `gate.expand.*`, `fusion.*`. Source: the guide's hybrid expert (gate after squeeze-and-excitation, Hu et al. 2018).
+/// `gate.expand.*`, `fusion.*`. Shapes, dtype and errors: expert.h. Source: the guide's hybrid expert (gate after
+/// squeeze-and-excitation, Hu et al. 2018).
 class HybridExpert final : public Expert {
  public:
   explicit HybridExpert(const ExpertOptions& options);

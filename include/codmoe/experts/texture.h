@@ -7,6 +7,7 @@ namespace codmoe::experts {
 
 /// Four branches: 1x1 with bias to the branch's width w, then cna(w, w, 3, dilation 1, 2, 4, 8); concatenated, then
 /// cna 1x1. Parameters `branches.N.reduce.*`, `branches.N.conv.weight`, `branches.N.norm.*`, `fusion.*`.
+/// Shapes, dtype and errors: expert.h.
 /// Source: the guide's texture expert (receptive fields after RFB, Liu et al. 2018).
 class TextureExpert final : public Expert {
  public:

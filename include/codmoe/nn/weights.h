@@ -10,6 +10,7 @@
 
 namespace codmoe::nn {
 
+/// Tensors by dotted name.
 using core::TensorMap;
 
 /// What came of loading tensors into a module, by key and in the order of the keys. Norm layers' `num_batches_tracked`
