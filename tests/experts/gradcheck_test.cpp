@@ -57,7 +57,7 @@ TEST_P(ExpertGradients, AgreeWithCentralDifferences) {
   for (const auto& c : cases()) {
     SCOPED_TRACE(fmt::format("[{}] {} {} mask [{}]", fmt::join(c.shape, ", "), core::name_of(c.norm),
                              c.training ? "training" : "evaluation", fmt::join(c.mask, ", ")));
-    EXPECT_TRUE(check(GetParam(), c, {}));
+    EXPECT_TRUE(check(GetParam(), c, {.step = 3e-7}));  // a norm of two values, twice, bends sharply
   }
 }
 
