@@ -84,7 +84,7 @@ Record describe(const LayerOptions& options, const Case& which, const c10::Devic
           .height = options.height,
           .width = options.width,
           .top_k = options.moe.top_k,
-          .routing = "global",
+          .routing = std::string(core::name_of(options.moe.routing)),
           .route_sets = options.route_sets,
           .seed = options.seed};
 }

@@ -38,6 +38,7 @@ struct LayerOptions {
     visit("memory_format", memory_format);
     visit("experts", moe.experts);
     visit("top_k", moe.top_k, core::at_least(1));
+    visit("routing", moe.routing);
     visit("norm", moe.norm);
     visit("route_sets", route_sets, core::at_least(1));
     visit("seed", seed, core::at_least(0));
@@ -51,7 +52,8 @@ struct LayerOptions {
 std::vector<Record> run_layer(const LayerOptions& options, const c10::Device& device);
 
 /// Writes weights, `input`, `output`, `topk_indices` and `topk_weights` of the largest batch, in evaluation mode with
-/// the first dtype, dispatch and set of routes, as safetensors: for any other framework to check.
+/// the first dtype, dispatch and set of routes, as safetensors: for any other framework to check. The file's metadata
+/// name `dispatch`, `dtype`, `mode`, `routing`, `norm`, `top_k` and the `experts`, with commas between them.
 void save_layer_io(const std::filesystem::path& file, const LayerOptions& options, const c10::Device& device);
 
 }  // namespace codmoe::bench

@@ -42,8 +42,7 @@ LayerSetup::LayerSetup(const LayerOptions& options, Precision precision, const c
   layer_->to(device);
   for (const auto& expert : layer_->pool()) convert(*expert, scalar_type(precision), format_);  // the router: float32
   const auto seed = static_cast<uint64_t>(options.seed);
-  const auto experts = static_cast<int64_t>(layer_->pool().size());
-  for (const auto& gate : draw_gates(options.route_sets, experts, options.dim, seed)) gates_.push_back(gate.to(device));
+  for (const auto& gate : draw_gates(options.route_sets, layer_, seed)) gates_.push_back(gate.to(device));
   core::seed_all(core::mix_seed(seed, 1));
   images_ = at::randn({std::ranges::max(options.batch), options.dim, options.height, options.width}, at::kFloat)
                 .to(device, scalar_type(precision));

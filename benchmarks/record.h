@@ -16,7 +16,7 @@ struct Record {
   std::string device;     ///< its name
   std::string dtype, memory_format, dispatch, pass;
   int64_t batch = 0, channels = 0, height = 0, width = 0, top_k = 0;
-  std::string routing;            ///< "global"
+  std::string routing;            ///< "global" or "spatial"
   std::vector<double> load = {};  ///< share of the assignments an expert, mean over the sets of routes
   int64_t route_sets = 0, seed = 0, runs = 0;
   double median_ms = 0, p95_ms = 0, min_ms = 0;   ///< latency

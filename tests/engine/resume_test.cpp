@@ -61,9 +61,16 @@ std::string last_file(const fs::path& folder, const char* name) {
   return core::read_file(find_checkpoint(folder, /*prefer_best=*/false) / name);
 }
 
-TEST(Resume, EndsWithTheSameBits) {
-  const auto folder = testing::fresh_folder("resume");
-  const auto options = testing::small_options(testing::small_dataset(folder));
+/// Whether the run has a bias that balances the load.
+class ResumeOf : public ::testing::TestWithParam<bool> {};
+
+TEST_P(ResumeOf, EndsWithTheSameBits) {
+  const auto folder = testing::fresh_folder(GetParam() ? "resume_bias" : "resume");
+  auto options = testing::small_options(testing::small_dataset(folder));
+  if (GetParam()) {
+    options.model.moe.routing = moe::RoutingKind::spatial;
+    options.model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
+  }
   train_alone(options, folder / "alone");
   const auto stopped_at = train_interrupted(options, folder / "stopped", 5);
   EXPECT_GE(stopped_at, 5);
@@ -71,7 +78,15 @@ TEST(Resume, EndsWithTheSameBits) {
   for (const auto* name : {"model.safetensors", "optimizer.safetensors"}) {
     EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "stopped", name)) << name << " differs";
   }
+  const auto model = core::load_safetensors(find_checkpoint(folder / "alone", false) / "model.safetensors").tensors;
+  const auto bias = model.find("moe.0.router.selection_bias");
+  ASSERT_EQ(bias != model.end(), GetParam());
+  if (!GetParam()) return;
+  EXPECT_GT(bias->second.abs().max().item<double>(), 0.015);  // it moved in several steps
 }
+
+INSTANTIATE_TEST_SUITE_P(All, ResumeOf, ::testing::Bool(),
+                         [](const auto& which) { return which.param ? "SelectionBias" : "Plain"; });
 
 TEST(Resume, LogHasEveryStepOnce) {
   const auto folder = testing::fresh_folder("resume_log");

@@ -19,7 +19,7 @@ class GpuDispatch : public testing::Test {
   }
 };
 
-class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<Dispatch> {};
+class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<StrategyAndRouting> {};
 
 TEST_P(GpuPrecision, Float32IsNearFloat64) {
   auto& context = at::globalContext();
@@ -34,8 +34,7 @@ TEST_P(GpuPrecision, AutocastIsNearFloat64) {
   expect_near_float64(c10::kCUDA, GetParam(), /*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
-                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, kStrategiesAndRoutings, case_name);
 
 TEST_F(GpuDispatch, DenseAndBatchedAgreeInFloat64) {
   test::for_all(25, draw_layer, [](const LayerCase& c) {
@@ -68,14 +67,17 @@ class ThrowOnSync {
 /// A training step of a small layer on the GPU, at each call.
 class Step {
  public:
-  Step(Dispatch strategy, nn::NormKind norm)
-      : layer_(16, MoeOptions{.dispatch = strategy, .norm = norm}),
+  Step(Dispatch strategy, nn::NormKind norm, RoutingKind routing = RoutingKind::global)
+      : layer_(16,
+               MoeOptions{
+                   .routing = routing, .dispatch = strategy, .norm = norm, .balance = {.method = BalanceMethod::bias}}),
         x_(test::randn({8, 16, 6, 6}, 35).to(c10::kCUDA, at::kFloat)) {
     layer_->to(c10::kCUDA);
   }
   void operator()() {
     const auto output = layer_->forward(x_);
     (output.y_bchw.square().mean() + balance_loss(output.routing, layer_->options().balance, 0)).backward();
+    layer_->update_balance();
   }
   void train(bool on) { layer_->train(on); }
 
@@ -85,14 +87,16 @@ class Step {
 };
 
 TEST_F(GpuDispatch, DenseNeverWaitsForTheDevice) {
-  for (const auto norm : kNorms) {
-    SCOPED_TRACE(core::name_of(norm));
-    Step step(Dispatch::dense, norm);
-    step();  // libraries may wait when they start
-    const ThrowOnSync guard;
-    EXPECT_NO_THROW(step());
-    step.train(false);
-    EXPECT_NO_THROW(step());
+  for (const auto routing : {RoutingKind::global, RoutingKind::spatial}) {
+    for (const auto norm : kNorms) {
+      SCOPED_TRACE(fmt::format("{} {}", core::name_of(routing), core::name_of(norm)));
+      Step step(Dispatch::dense, norm, routing);
+      step();  // libraries may wait when they start
+      const ThrowOnSync guard;
+      EXPECT_NO_THROW(step());
+      step.train(false);
+      EXPECT_NO_THROW(step());
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Dispatches are the same mathematics: corner cases by name; dispatch_property_test.cpp draws others at random.
 #include "codmoe/moe/dispatch.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "moe/layer_run.h"
@@ -21,13 +22,14 @@ std::ostream& operator<<(std::ostream& stream, const Shape& s) {
 constexpr Shape kShapes[] = {{1, 8, 5, 5, 2},  {1, 8, 1, 1, 1}, {2, 6, 1, 1, 2},  {9, 10, 1, 7, 3},
                              {5, 7, 11, 1, 2}, {4, 4, 2, 3, 6}, {7, 16, 4, 6, 1}, {6, 13, 9, 10, 5}};
 
-class Dispatches : public testing::TestWithParam<std::tuple<nn::NormKind, bool>> {
+class Dispatches : public testing::TestWithParam<std::tuple<RoutingKind, nn::NormKind, bool>> {
  protected:
-  static nn::NormKind norm() { return std::get<0>(GetParam()); }
-  static bool training() { return std::get<1>(GetParam()); }
+  static RoutingKind routing() { return std::get<0>(GetParam()); }
+  static nn::NormKind norm() { return std::get<1>(GetParam()); }
+  static bool training() { return std::get<2>(GetParam()); }
 
   static SparseCODMoE make(const Shape& shape, uint64_t seed) {
-    auto layer = make_layer(shape.dim, {.top_k = shape.top_k, .norm = norm()}, seed);
+    auto layer = make_layer(shape.dim, {.top_k = shape.top_k, .routing = routing(), .norm = norm()}, seed);
     layer->train(training());
     return layer;
   }
@@ -60,7 +62,8 @@ TEST_P(Dispatches, AgreeWithoutSamplesForSomeExperts) {
   force_routes(layer, {0, 3, 0, 0, 2, 0});
   const auto before = test::buffers(*layer);
   const auto run = expect_agreement(layer, spread_images({5, 9, 4, 3}, 6));
-  EXPECT_TRUE(run.routing.indices.equal(at::tensor({1, 4}, at::kLong).expand({5, 2})));
+  const auto chosen = at::tensor({1, 4}, at::kLong).view({1, 2, 1, 1}).expand({5, 2, 4, 3});
+  EXPECT_TRUE(run.routing.indices.equal(run.routing.spatial() ? chosen : chosen.select(3, 0).select(2, 0)));
   for (const char* unused : {"experts.0.", "experts.2.", "experts.3.", "experts.5."}) {
     for (const auto& [name, gradient] : test::with_prefix(run.gradients, unused)) {
       EXPECT_EQ(gradient.count_nonzero().item<int64_t>(), 0) << unused << name;
@@ -82,12 +85,15 @@ TEST_P(Dispatches, AgreeWithAllSamplesOnOneExpert) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Dispatches, testing::Combine(testing::ValuesIn(kNorms), testing::Bool()),
-                         [](const auto& which) {
-                           const bool training = std::get<1>(which.param);
-                           return std::string(core::name_of(std::get<0>(which.param))) +
-                                  (training ? "Training" : "Evaluation");
-                         });
+std::string case_name(const testing::TestParamInfo<Dispatches::ParamType>& which) {
+  const auto& [routing, norm, training] = which.param;
+  return fmt::format("{}_{}_{}", core::name_of(routing), core::name_of(norm), training ? "training" : "evaluation");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Dispatches,
+                         testing::Combine(testing::Values(RoutingKind::global, RoutingKind::spatial),
+                                          testing::ValuesIn(kNorms), testing::Bool()),
+                         case_name);
 
 class BatchNormDispatch : public testing::TestWithParam<Dispatch> {};
 

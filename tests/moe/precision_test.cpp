@@ -7,7 +7,7 @@
 namespace codmoe::moe {
 namespace {
 
-class Precision : public testing::TestWithParam<Dispatch> {};
+class Precision : public testing::TestWithParam<StrategyAndRouting> {};
 
 TEST_P(Precision, Float32IsNearFloat64) {
   expect_near_float64(c10::kCPU, GetParam(), /*autocast=*/false,
@@ -18,8 +18,7 @@ TEST_P(Precision, AutocastIsNearFloat64) {
   expect_near_float64(c10::kCPU, GetParam(), /*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.02});
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Precision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
-                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+INSTANTIATE_TEST_SUITE_P(All, Precision, kStrategiesAndRoutings, case_name);
 
 }  // namespace
 }  // namespace codmoe::moe

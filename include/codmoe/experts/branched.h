@@ -16,6 +16,8 @@ std::array<int64_t, 4> branch_widths(int64_t dim);
 class BranchedExpert : public Expert {
  public:
   at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b = std::nullopt) final;
+  at::Tensor forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) final;
+  bool saves_at_positions() const final { return fusion_->has_pointwise_norm(); }
   std::optional<ExpertDescription> describe() const final { return description_; }
 
  protected:

@@ -12,11 +12,16 @@ class HybridExpert final : public Expert {
  public:
   explicit HybridExpert(const ExpertOptions& options);
   at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b = std::nullopt) override;
+  at::Tensor forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) override;
+  /// Always: its only norm comes before its 1x1 convolutions.
+  bool saves_at_positions() const override { return true; }
   std::optional<ExpertDescription> describe() const override { return description_; }
 
  private:
-  at::Tensor local(const at::Tensor& x_bchw, const nn::SampleMask& mask_b);
+  at::Tensor neighbourhood(const at::Tensor& x_bchw, const nn::SampleMask& mask_b);
   at::Tensor gate(const at::Tensor& x_bchw);
+  /// f(x) from the other two.
+  at::Tensor mixed(const at::Tensor& neighbourhood, const at::Tensor& gate);
 
   ExpertDescription description_;
   nn::Norm norm_{nullptr};

@@ -12,6 +12,8 @@ class TextureExpert final : public Expert {
  public:
   explicit TextureExpert(const ExpertOptions& options);
   at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b = std::nullopt) override;
+  at::Tensor forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) override;
+  bool saves_at_positions() const override { return fusion_->has_pointwise_norm(); }
   std::optional<ExpertDescription> describe() const override { return description_; }
 
  private:

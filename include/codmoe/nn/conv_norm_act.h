@@ -23,6 +23,7 @@ class ConvNormActImpl : public torch::nn::Module {
  public:
   ConvNormActImpl(const ConvShape& shape, NormKind norm);
   at::Tensor forward(const at::Tensor& x_bchw, const SampleMask& mask_b = std::nullopt);
+  bool has_pointwise_norm() const { return norm_->is_pointwise(); }
 
  private:
   torch::nn::Conv2d conv_;

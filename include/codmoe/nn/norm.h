@@ -32,6 +32,9 @@ class NormImpl : public torch::nn::Module {
   /// output is the bias, and the running statistics stay untouched.
   at::Tensor forward(const at::Tensor& x_bchw, const SampleMask& mask_b = std::nullopt);
 
+  /// Whether, in the present mode, a position's result depends on that position alone.
+  bool is_pointwise() const { return kind_ == NormKind::layer || (kind_ == NormKind::batch && !is_training()); }
+
  private:
   at::Tensor batch_forward(const at::Tensor& x_bchw, const SampleMask& mask_b);
 
