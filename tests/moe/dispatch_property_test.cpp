@@ -64,7 +64,8 @@ TEST(DispatchProperty, CasesAreOfEveryKind) {
     seen.top_k.insert(c.options.top_k);
     seen.pool.insert(names.begin(), names.end());
     for (const auto layout : {c.input, c.upstream}) {
-      seen.kinds.insert(fmt::format("{} {}", core::name_of(c.options.norm), c.training));
+      seen.kinds.insert(
+          fmt::format("{} {} {}", core::name_of(c.options.routing), core::name_of(c.options.norm), c.training));
       seen.kinds.insert(std::string(core::name_of(layout)));
     }
   }
@@ -76,7 +77,7 @@ TEST(DispatchProperty, CasesAreOfEveryKind) {
   EXPECT_EQ(seen.experts.size(), 6U);
   EXPECT_EQ(seen.top_k.size(), 6U);
   EXPECT_EQ(seen.pool.size(), 6U);
-  EXPECT_EQ(seen.kinds.size(), 3U * 2U + kLayouts.size());
+  EXPECT_EQ(seen.kinds.size(), 2U * 3U * 2U + kLayouts.size());
 }
 
 }  // namespace

@@ -54,6 +54,10 @@ struct LayerCase {
   Layout input = Layout::contiguous, upstream = Layout::contiguous;
   uint64_t seed = 0;  ///< of weights and images
 
+  /// In training, a spatial router's batch norm sees all images.
+  bool images_meet_in_router() const {
+    return training && options.norm == nn::NormKind::batch && options.routing == RoutingKind::spatial;
+  }
   /// In training, an expert's batch norm sees one sample at a time under `sequential`: another function.
   bool sequential_is_another() const { return training && options.norm == nn::NormKind::batch; }
 
@@ -69,11 +73,11 @@ struct LayerCase {
 };
 
 inline std::ostream& operator<<(std::ostream& stream, const LayerCase& c) {
-  return stream << fmt::format("[{}, {}, {}, {}] k {} of ({}), {} norm, {}, {}, input {}, upstream {}, seed {}",
-                               c.batch, c.dim, c.height, c.width, c.options.top_k, fmt::join(c.options.experts, " "),
-                               core::name_of(c.options.norm), c.training ? "training" : "evaluation",
-                               c.one_route ? "one route" : "spread", core::name_of(c.input), core::name_of(c.upstream),
-                               c.seed);
+  return stream << fmt::format("[{}, {}, {}, {}] {} k {} of ({}), {} norm, {}, {}, input {}, upstream {}, seed {}",
+                               c.batch, c.dim, c.height, c.width, core::name_of(c.options.routing), c.options.top_k,
+                               fmt::join(c.options.experts, " "), core::name_of(c.options.norm),
+                               c.training ? "training" : "evaluation", c.one_route ? "one route" : "spread",
+                               core::name_of(c.input), core::name_of(c.upstream), c.seed);
 }
 
 inline LayerCase draw_layer(test::Random& random) {
@@ -91,6 +95,7 @@ inline LayerCase draw_layer(test::Random& random) {
   c.one_route = random.one_in(4);
   c.input = random.one_in(2) ? Layout::contiguous : random.pick(kLayouts);
   c.upstream = random.one_in(2) ? Layout::contiguous : random.pick(kLayouts);
+  c.options.routing = random.one_in(2) ? RoutingKind::global : RoutingKind::spatial;
   c.seed = 10 * static_cast<uint64_t>(random.between(1, 1000000));
   return c;
 }

@@ -143,7 +143,8 @@ inline Deviations compare_with_float64(const c10::Device& device, Dispatch strat
 }
 
 /// The same for every norm, in training and evaluation.
-inline void expect_near_float64(const c10::Device& device, const StrategyAndRouting& which, bool autocast, const Deviations& limits) {
+inline void expect_near_float64(const c10::Device& device, const StrategyAndRouting& which, bool autocast,
+                                const Deviations& limits) {
   const auto& [strategy, routing] = which;
   for (const auto norm : kNorms) {
     for (const bool training : {false, true}) {
