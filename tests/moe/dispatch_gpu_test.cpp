@@ -1,14 +1,13 @@
 // Every dispatch on a GPU against float64 on the CPU, and what must not wait for the device.
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #ifdef CODMOE_CUDA
 #include <c10/cuda/CUDAFunctions.h>
 #endif
 
-#include "moe/layer_run.h"
+#include "moe/layer_cases.h"
 
 namespace codmoe::moe {
 namespace {
@@ -20,47 +19,32 @@ class GpuDispatch : public testing::Test {
   }
 };
 
-class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<StrategyAndRouting> {
- protected:
-  static void compare(bool autocast, const Deviations& limits) {
-    for (const auto norm : kNorms) {
-      for (const bool training : {false, true}) {
-        const auto& [strategy, routing] = GetParam();
-        SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
-        const auto found = compare_with_float64(c10::kCUDA, strategy, norm, training, autocast, routing);
-        EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
-        EXPECT_LE(found.output, limits.output);
-        EXPECT_LE(found.gradient, limits.gradient);
-        EXPECT_LE(found.statistics, limits.statistics);
-      }
-    }
-  }
-};
+class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<StrategyAndRouting> {};
 
 TEST_P(GpuPrecision, Float32IsNearFloat64) {
   auto& context = at::globalContext();
   const bool tf32 = context.allowTF32CuDNN();
   context.setAllowTF32CuDNN(false);  // cuBLAS doesn't use it by default
-  compare(/*autocast=*/false, {.output = 2e-5, .gradient = 2e-4, .statistics = 2e-5});
+  expect_near_float64(c10::kCUDA, GetParam(), /*autocast=*/false,
+                      {.output = 2e-5, .gradient = 2e-4, .statistics = 2e-5});
   context.setAllowTF32CuDNN(tf32);
 }
 
 TEST_P(GpuPrecision, AutocastIsNearFloat64) {
-  compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
+  expect_near_float64(c10::kCUDA, GetParam(), /*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, kStrategiesAndRoutings, case_name);
 
 TEST_F(GpuDispatch, DenseAndBatchedAgreeInFloat64) {
-  for (const auto routing : {RoutingKind::global, RoutingKind::spatial}) {
-    for (const bool training : {true, false}) {
-      auto layer = make_layer(18, {.routing = routing}, 31);
-      layer->to(c10::kCUDA);
-      layer->train(training);
-      const auto x = spread_images({9, 18, 7, 5}, 32).to(c10::kCUDA);
-      expect_same(run_layer(layer, Dispatch::dense, x, x), run_layer(layer, Dispatch::batched, x, x), 1e-10);
-    }
-  }
+  test::for_all(25, draw_layer, [](const LayerCase& c) {
+    auto layer = c.layer();
+    layer->to(c10::kCUDA);
+    const auto x = lay_out(c.images().to(c10::kCUDA), c.input);
+    const auto upstream = lay_out(c.upstreams().to(c10::kCUDA), c.upstream);
+    expect_same(run_layer(layer, Dispatch::dense, x, upstream), run_layer(layer, Dispatch::batched, x, upstream),
+                1e-10);
+  });
 }
 
 TEST_F(GpuDispatch, TiesGoToTheLowestIndex) {

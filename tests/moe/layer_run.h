@@ -12,7 +12,15 @@
 #include "codmoe/nn/weights.h"
 #include "support/tensors.h"
 
+// GoogleTest prints parameters so.
+namespace codmoe::nn {
+inline void PrintTo(NormKind kind, std::ostream* stream) { *stream << core::name_of(kind); }
+}  // namespace codmoe::nn
+
 namespace codmoe::moe {
+
+inline void PrintTo(Dispatch dispatch, std::ostream* stream) { *stream << core::name_of(dispatch); }
+inline void PrintTo(RoutingKind routing, std::ostream* stream) { *stream << core::name_of(routing); }
 
 struct LayerRun {
   at::Tensor y;
@@ -132,6 +140,22 @@ inline Deviations compare_with_float64(const c10::Device& device, Dispatch strat
   found.gradient = test::worst_deviation(actual.gradients, expected.gradients);
   found.statistics = test::worst_deviation(actual.buffers, expected.buffers);
   return found;
+}
+
+/// The same for every norm, in training and evaluation.
+inline void expect_near_float64(const c10::Device& device, const StrategyAndRouting& which, bool autocast,
+                                const Deviations& limits) {
+  const auto& [strategy, routing] = which;
+  for (const auto norm : kNorms) {
+    for (const bool training : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
+      const auto found = compare_with_float64(device, strategy, norm, training, autocast, routing);
+      EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
+      EXPECT_LE(found.output, limits.output);
+      EXPECT_LE(found.gradient, limits.gradient);
+      EXPECT_LE(found.statistics, limits.statistics);
+    }
+  }
 }
 
 }  // namespace codmoe::moe
