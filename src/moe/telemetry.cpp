@@ -52,22 +52,25 @@ void LoadMeter::add(const Routing& routing) {
   sums_2e_.add_(at::stack({probs, at::special_entr(probs)}).sum(all_but_experts));
   const auto indices = routing.indices.flatten();
   counts_e_.scatter_add_(0, indices, one_.expand_as(indices));
-  decisions_ += probs.numel() / routing.experts();
+  top_k_ = routing.top_k();
 }
 
 LoadReport LoadMeter::take() {
-  if (decisions_ == 0) return {};
-  LoadReport report;
-  report.decisions = decisions_;
+  if (!counts_e_.defined()) return {};
   const auto counts = on_host<int64_t>(counts_e_);
   const auto sums = on_host<double>(sums_2e_);
+  counts_e_.zero_();
+  sums_2e_.zero_();
+  LoadReport report;
+  // Not counted on the host, which a replayed graph doesn't pass.
+  report.decisions = static_cast<int64_t>(std::accumulate(counts.begin(), counts.end(), 0.0)) / top_k_;
+  if (report.decisions == 0) return {};
   const auto entropies = sums.begin() + static_cast<std::ptrdiff_t>(counts.size());
   report.load = shares(counts);
   report.probability = shares({sums.begin(), entropies});
-  report.entropy = std::accumulate(entropies, sums.end(), 0.0) / static_cast<double>(decisions_);
+  report.entropy = std::accumulate(entropies, sums.end(), 0.0) / static_cast<double>(report.decisions);
   report.cv = coefficient_of_variation(report.load);
   report.dead = std::ranges::count(counts, 0.0);
-  *this = {};
   return report;
 }
 

@@ -63,11 +63,9 @@ TEST(DispatchProperty, CasesAreOfEveryKind) {
     seen.experts.insert(count);
     seen.top_k.insert(c.options.top_k);
     seen.pool.insert(names.begin(), names.end());
-    for (const auto layout : {c.input, c.upstream}) {
-      seen.kinds.insert(
-          fmt::format("{} {} {}", core::name_of(c.options.routing), core::name_of(c.options.norm), c.training));
-      seen.kinds.insert(std::string(core::name_of(layout)));
-    }
+    seen.kinds.insert(
+        fmt::format("{} {} {}", core::name_of(c.options.routing), core::name_of(c.options.norm), c.training));
+    for (const auto layout : {c.input, c.upstream}) seen.kinds.insert(std::string(core::name_of(layout)));
   }
   for (const int times : {seen.repeated_expert, seen.idle_expert, seen.all_on_one, seen.row, seen.column, seen.point,
                           seen.single, seen.uneven}) {

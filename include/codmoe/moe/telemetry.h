@@ -19,8 +19,8 @@ struct LoadReport {
   int64_t dead = 0;                 ///< experts without a single assignment
 };
 
-/// Sums on the device what LoadReport says. The sums keep their storage from the first add() to take(), so that add()
-/// can be part of a captured CUDA graph.
+/// Sums on the device what LoadReport says, of one layer. The sums keep their storage from the first add() on, so that
+/// add() can be part of a captured CUDA graph, whose replays then count too.
 class LoadMeter {
  public:
   /// Adds a batch without waiting for the device: five operations on it (entropy, stack, sum, add, scatter-add), on any
@@ -33,7 +33,7 @@ class LoadMeter {
   at::Tensor one_;       // int64 scalar
   at::Tensor counts_e_;  // int64 [E]: assignments
   at::Tensor sums_2e_;   // float64 [2, E]: probability and entropy
-  int64_t decisions_ = 0;
+  int64_t top_k_ = 1;
 };
 
 /// What each image of a batch used.
