@@ -1,6 +1,7 @@
 #include "benchmarks/experts.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
 #include <numeric>
 #include <set>
 
@@ -11,8 +10,8 @@
 #include "codmoe/core/error.h"
 #include "codmoe/core/options_json.h"
 #include "codmoe/core/safetensors.h"
-#include "codmoe/experts/registry.h"
 #include "codmoe/nn/weights.h"
+#include "support/register_once.h"
 #include "support/temporary_folder.h"
 
 namespace codmoe::bench {
@@ -65,9 +64,7 @@ INSTANTIATE_TEST_SUITE_P(All, LayerBenchRouting, testing::Values(moe::RoutingKin
                          [](const auto& which) { return std::string(core::name_of(which.param)); });
 
 TEST(LayerBench, RefusesStrategiesThatDisagree) {
-  static std::once_flag once;  // the registry lives as long as the process, in which GoogleTest can repeat this
-  std::call_once(
-      once, [] { experts::register_expert("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); }); });
+  test::register_once("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); });
   auto options = small_options();
   options.moe.experts = {"leaky"};
   options.moe.top_k = 1;

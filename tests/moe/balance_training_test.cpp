@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "codmoe/experts/registry.h"
 #include "moe/layer_run.h"
+#include "support/register_once.h"
 
 namespace codmoe::moe {
 namespace {
@@ -23,11 +23,7 @@ constexpr int64_t kDim = 8, kExperts = 4, kSteps = 400, kMeasured = 50;
 class BalanceTraining : public testing::TestWithParam<RoutingKind> {
  protected:
   static void SetUpTestSuite() {
-    static const bool once = [] {
-      experts::register_expert("scale", [](const auto& options) { return std::make_shared<ScaleExpert>(options.dim); });
-      return true;
-    }();
-    ASSERT_TRUE(once);
+    test::register_once("scale", [](const auto& options) { return std::make_shared<ScaleExpert>(options.dim); });
   }
 
   /// The gate prefers the first two experts, whatever it sees: nothing ever teaches it the others.

@@ -2,13 +2,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
-
 #include "codmoe/core/options_json.h"
 #include "codmoe/experts/registry.h"
 #include "codmoe/moe/sparse_codmoe.h"
 #include "codmoe/nn/weights.h"
 #include "moe/layer_run.h"
+#include "support/register_once.h"
 #include "support/temporary_folder.h"
 
 namespace codmoe::moe {
@@ -81,10 +80,7 @@ class HalfExpert final : public experts::Expert {
 };
 
 TEST(OwnExpert, IsANameLikeTheOthers) {
-  static std::once_flag once;  // the registry lives as long as the process, in which GoogleTest can repeat this
-  std::call_once(once, [] {
-    experts::register_expert("pool_test_half", [](const auto&) { return std::make_shared<HalfExpert>(); });
-  });
+  test::register_once("pool_test_half", [](const auto&) { return std::make_shared<HalfExpert>(); });
   auto options = read_pool({"pool_test_half", "edge", "pool_test_half"});
   options.top_k = 1;
   auto layer = make_layer(8, options, 5);
