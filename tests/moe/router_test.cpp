@@ -66,11 +66,11 @@ TEST(Router, TemperatureDividesTheClampedLogits) {
   EXPECT_NEAR(routing.weights[0][0].item<double>(), 1 / (1 + std::exp((4.0 - 10.0) / 2)), 1e-6);
 }
 
-TEST(Router, AddsNoiseInTrainingAlone) {
-  auto router = identity_router(4, 1, {.noise = 0.5});
-  const auto x = at::zeros({20000, 4, 1, 1});
+/// `router` has 4 experts and noise 0.5, and agrees on them for `x`.
+void expect_noise_in_training_alone(Router router, const at::Tensor& x) {
   router->eval();
-  EXPECT_TRUE(router->forward(x).probs.equal(at::full({20000, 4}, 0.25)));
+  const auto calm = router->forward(x).probs;
+  EXPECT_TRUE(calm.equal(at::full(calm.sizes(), 0.25)));
   router->train();
   at::manual_seed(1);
   const auto routing = router->forward(x);
@@ -78,6 +78,12 @@ TEST(Router, AddsNoiseInTrainingAlone) {
   // A difference of two log-probabilities is a difference of two independent noises.
   const auto log_probs = routing.probs.log();
   EXPECT_NEAR((log_probs.select(1, 0) - log_probs.select(1, 3)).std().item<double>(), 0.5 * std::sqrt(2.0), 0.01);
+  at::manual_seed(1);
+  EXPECT_TRUE(router->forward(x).probs.equal(routing.probs));  // the seeded generator's
+}
+
+TEST(Router, AddsNoiseInTrainingAlone) {
+  expect_noise_in_training_alone(identity_router(4, 1, {.noise = 0.5}), at::zeros({20000, 4, 1, 1}));
 }
 
 class RouterKinds : public testing::TestWithParam<RoutingKind> {};
@@ -140,18 +146,7 @@ Router even_router(const RouterOptions& options, bool selection_bias = false) {
 }
 
 TEST(SpatialRouter, AddsNoiseToEveryPositionInTrainingAlone) {
-  auto router = even_router({.noise = 0.5});
-  const auto x = at::zeros({2, 8, 100, 100});
-  router->eval();
-  EXPECT_TRUE(router->forward(x).probs.equal(at::full({2, 4, 100, 100}, 0.25)));
-  router->train();
-  at::manual_seed(1);
-  const auto routing = router->forward(x);
-  EXPECT_EQ(routing.logits.count_nonzero().item<int64_t>(), 0);  // without noise, for the balance loss
-  const auto log_probs = routing.probs.log();
-  EXPECT_NEAR((log_probs.select(1, 0) - log_probs.select(1, 3)).std().item<double>(), 0.5 * std::sqrt(2.0), 0.01);
-  at::manual_seed(1);
-  EXPECT_TRUE(router->forward(x).probs.equal(routing.probs));  // the seeded generator's
+  expect_noise_in_training_alone(even_router({.noise = 0.5}), at::zeros({2, 8, 100, 100}));
 }
 
 TEST(SpatialRouter, TemperatureDividesTheClampedLogits) {
