@@ -51,7 +51,7 @@ TEST_F(Programs, RunFolderIsComplete) {
   const auto is_event_file = [](const fs::directory_entry& entry) {
     return entry.path().filename().string().starts_with("events.out.tfevents.");
   };
-  EXPECT_EQ(std::count_if(fs::directory_iterator(folder_ / "run"), fs::directory_iterator(), is_event_file), 1);
+  EXPECT_EQ(std::count_if(fs::directory_iterator(*folder_ / "run"), fs::directory_iterator(), is_event_file), 1);
   for (const auto* name :
        {"config.yaml", "metrics.jsonl", "checkpoints/last/model.safetensors", "checkpoints/last/optimizer.safetensors",
         "checkpoints/last/state.json", "checkpoints/best/state.json"}) {
@@ -93,14 +93,14 @@ TEST_F(Programs, RoutingOfEachImageIsWritten) {
       run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data data=" + path("data") +
                                      " --routing " + path("routing.csv") + " --json " + path("r.json"));
   ASSERT_EQ(evaluated.exit_code, 0) << evaluated.output;
-  std::ifstream csv(folder_ / "routing.csv");
+  std::ifstream csv(*folder_ / "routing.csv");
   std::string line;
   std::getline(csv, line);
   EXPECT_EQ(line, "run,dataset,name,layer,expert,rank,share,weight");
   int lines = 0;
   for (; std::getline(csv, line); ++lines) EXPECT_TRUE(line.starts_with("run,data,")) << line;
   EXPECT_EQ(lines, 6 * 2);  // images, experts an image
-  EXPECT_EQ(read_json(folder_ / "r.json")["experts"]["data"]["moe.0"]["all"]["n"], 6);
+  EXPECT_EQ(read_json(*folder_ / "r.json")["experts"]["data"]["moe.0"]["all"]["n"], 6);
   const auto folders = run_program("codmoe-eval", "--pred x --gt y --routing " + path("routing.csv"));
   EXPECT_EQ(folders.exit_code, 2);
   EXPECT_TRUE(folders.output.find("--routing needs a checkpoint") != std::string::npos) << folders.output;
