@@ -4,8 +4,8 @@
 #include <map>
 
 #include "codmoe/core/device.h"
+#include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/console.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/report/folders.h"
 #include "codmoe/report/formats.h"
@@ -97,7 +97,7 @@ report::Evaluation evaluate_checkpoint(const std::string& name, const fs::path& 
   report::Evaluation evaluation(name, options.evaluation);
   for (const auto& [data_name, data_options] : options.data) {
     const data::Dataset dataset(data_options);
-    engine::ProgressLine line(name + " on " + data_name, dataset.size(), "images");
+    core::ProgressLine line(name + " on " + data_name, dataset.size(), "images");
     engine::evaluate_dataset(predictor, data_name, dataset, options.batch_size, evaluation,
                              [&](int64_t done) { line.update(done); });
   }

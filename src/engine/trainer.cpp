@@ -39,15 +39,6 @@ model::Detector make_model(const TrainOptions& options, c10::Device device) {
   return model;
 }
 
-/// Tells a training set from another: FNV-1a over its names in order, and their number.
-std::string fingerprint(const data::Dataset& dataset) {
-  uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const auto& item : dataset.items()) {
-    for (const char c : item.name + "\n") hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  }
-  return fmt::format("{}-{:016x}", dataset.size(), hash);
-}
-
 Json load_json(const moe::LoadReport& report) {
   return {{"load", report.load}, {"probability", report.probability}, {"entropy", report.entropy}};
 }
@@ -66,7 +57,7 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
 
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
-  if (saved.data_fingerprint != fingerprint(*train_)) {
+  if (saved.data_fingerprint != train_->fingerprint()) {
     throw core::Error(
         fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
@@ -90,17 +81,11 @@ void Trainer::run() {
   const StopSignal stop;
   fs::create_directories(folder_ / "checkpoints");
   log_ = std::make_unique<RunLog>(folder_ / "metrics.jsonl", progress_.step);
-  spdlog::info(
-      "training on {} images, {} parameters, {}", train_->size(),
-      [&] {
-        int64_t count = 0;
-        for (const auto& parameter : model_->parameters()) count += parameter.numel();
-        return count;
-      }(),
-      core::device_name(device_));
+  spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
+               core::device_name(device_));
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
-  ProgressLine line("training", total, "images", already);
+  core::ProgressLine line("training", total, "images", already);
   while (progress_.epoch < options_.schedule.epochs) {
     run_epoch(line);
     line.clear();
@@ -118,7 +103,7 @@ std::vector<data::Batch> Trainer::next_group() {
   return group;
 }
 
-void Trainer::run_epoch(ProgressLine& line) {
+void Trainer::run_epoch(core::ProgressLine& line) {
   model_->train();
   loader_.start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {
@@ -137,7 +122,7 @@ void Trainer::run_epoch(ProgressLine& line) {
   progress_.batch = 0;
 }
 
-void Trainer::after_step(const at::Tensor& loss, ProgressLine& line) {
+void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss : loss;
   loss_steps_ += 1;
   const double lr = options_.optimizer.lr * lr_factor_now();
@@ -188,7 +173,7 @@ double Trainer::validate() {
 
 void Trainer::save(bool best) {
   CheckpointStore(folder_ / "checkpoints")
-      .save(*model_, step_.optimizer(), progress_, core::write_options(options_), fingerprint(*train_), best,
+      .save(*model_, step_.optimizer(), progress_, core::write_options(options_), train_->fingerprint(), best,
             options_.engine.keep_last);
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
 #include <numeric>
 #include <set>
 
@@ -12,6 +13,7 @@
 #include "codmoe/core/safetensors.h"
 #include "codmoe/experts/registry.h"
 #include "codmoe/nn/weights.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::bench {
 namespace {
@@ -28,11 +30,6 @@ LayerOptions small_options() {
   options.route_sets = 2;
   options.timing = {.warmup = 1, .runs = 4, .seconds = 100};
   return options;
-}
-
-/// Where a test may write.
-std::filesystem::path scratch(const std::string& name) {
-  return std::filesystem::path(testing::TempDir()) / ("codmoe_bench_" + name);
 }
 
 /// An expert whose answer for one image depends on the others beside it: `sequential` and `batched` must differ.
@@ -61,7 +58,9 @@ TEST(LayerBench, MeasuresEveryCombination) {
 }
 
 TEST(LayerBench, RefusesStrategiesThatDisagree) {
-  experts::register_expert("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); });
+  static std::once_flag once;  // the registry lives as long as the process, in which GoogleTest can repeat this
+  std::call_once(
+      once, [] { experts::register_expert("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); }); });
   auto options = small_options();
   options.moe.experts = {"leaky"};
   options.moe.top_k = 1;
@@ -87,7 +86,8 @@ TEST(LayerBench, RefusesAnEmptyList) {
 }
 
 TEST(LayerBench, SavesWhatAnotherFrameworkNeeds) {
-  const auto file = scratch("io.safetensors");
+  const test::TemporaryFolder folder;
+  const auto file = folder / "io.safetensors";
   const auto options = small_options();
   save_layer_io(file, options, c10::kCPU);
   auto tensors = core::load_safetensors(file).tensors;

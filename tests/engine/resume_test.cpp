@@ -9,6 +9,7 @@
 #include "codmoe/core/files.h"
 #include "codmoe/engine/trainer.h"
 #include "small_run.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::engine {
 namespace {
@@ -62,7 +63,7 @@ std::string last_file(const fs::path& folder, const char* name) {
 }
 
 TEST(Resume, EndsWithTheSameBits) {
-  const auto folder = testing::fresh_folder("resume");
+  const test::TemporaryFolder folder;
   const auto options = testing::small_options(testing::small_dataset(folder));
   train_alone(options, folder / "alone");
   const auto stopped_at = train_interrupted(options, folder / "stopped", 5);
@@ -74,7 +75,7 @@ TEST(Resume, EndsWithTheSameBits) {
 }
 
 TEST(Resume, LogHasEveryStepOnce) {
-  const auto folder = testing::fresh_folder("resume_log");
+  const test::TemporaryFolder folder;
   const auto options = testing::small_options(testing::small_dataset(folder));
   train_interrupted(options, folder / "run", 3);
   std::ifstream log(folder / "run" / "metrics.jsonl");
@@ -89,7 +90,7 @@ TEST(Resume, LogHasEveryStepOnce) {
 }
 
 TEST(Resume, RefusesAnotherTrainingSet) {
-  const auto folder = testing::fresh_folder("resume_data");
+  const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
   options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
   train_alone(options, folder / "run");
@@ -100,7 +101,7 @@ TEST(Resume, RefusesAnotherTrainingSet) {
 }
 
 TEST(Trainer, SameSeedSameWeightsOtherSeedOther) {
-  const auto folder = testing::fresh_folder("seeds");
+  const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
   options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
   train_alone(options, folder / "a");

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
+
 #include "codmoe/core/error.h"
 #include "support/tensors.h"
 
@@ -43,7 +45,8 @@ class Twice final : public Expert {
 
 TEST(Registry, TakesOtherExpertsOnce) {
   const auto make = [](const ExpertOptions&) { return std::make_shared<Twice>(); };
-  register_expert("registry_test_twice", make);
+  static std::once_flag once;  // the registry lives as long as the process, in which GoogleTest can repeat this
+  std::call_once(once, [&] { register_expert("registry_test_twice", make); });
   EXPECT_EQ(expert_names().back(), "registry_test_twice");
   const auto expert = make_expert("registry_test_twice", {.dim = 4});
   EXPECT_EQ(expert->forward(at::ones({1, 4, 1, 1})).sum().item<double>(), 8.0);

@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
+#include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/console.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/engine/run_log.h"
 #include "codmoe/engine/train_step.h"
@@ -32,8 +32,8 @@ class Trainer {
  private:
   int64_t steps_per_epoch() const;
   std::vector<data::Batch> next_group();
-  void run_epoch(ProgressLine& line);
-  void after_step(const at::Tensor& loss, ProgressLine& line);
+  void run_epoch(core::ProgressLine& line);
+  void after_step(const at::Tensor& loss, core::ProgressLine& line);
   void finish_epoch();
   /// Mean IoU on the validation set.
   double validate();
