@@ -48,11 +48,9 @@ void check_forms(const Subject& subject, const at::Tensor& x_bchw, Precision pre
   check_agreement(fmt::format("{} {}", subject.expert, core::name_of(precision)), answers, tolerance(precision));
 }
 
-Record run_form(const Subject& subject, const ExpertForm& form, const ExpertsOptions& options, const Case& which,
-                const at::Tensor& x_bchw, const Ceilings& ceilings) {
-  spdlog::info("{} ({}) {}", subject.expert, form.name, which.text());
-  const auto device = x_bchw.device();
-  auto record = describe_case(options, which, device);
+Record describe_form(const Subject& subject, const ExpertForm& form, const ExpertsOptions& options, const Case& which,
+                     const at::Tensor& x_bchw, const Ceilings& ceilings) {
+  auto record = describe_case(options, which, x_bchw.device());
   record.case_name = "experts";
   record.expert = subject.expert;
   record.form = form.name;
@@ -63,11 +61,26 @@ Record run_form(const Subject& subject, const ExpertForm& form, const ExpertsOpt
                          .element_size = x_bchw.element_size()};
   const RouteCounts counts = {std::vector<int64_t>(static_cast<std::size_t>(which.batch), shape.positions)};
   add_work(record, needed_work({form.module}, counts, shape, which.pass), ceilings);
-  const auto workload =
-      pass_workload(which.pass, *form.module, x_bchw, [&](const at::Tensor& x) { return form.module->forward(x); });
-  add_timing(record, time_workload(workload, device, options.timing));
-  form.module->zero_grad();
   return record;
+}
+
+/// Times all forms of an expert, taking turns: one record a form.
+std::vector<Record> run_forms(const Subject& subject, const ExpertsOptions& options, const Case& which,
+                              const at::Tensor& x_bchw, const Ceilings& ceilings) {
+  spdlog::info("{} {}", subject.expert, which.text());
+  std::vector<Record> records;
+  std::vector<Workload> workloads;
+  for (const auto& form : subject.forms) {
+    records.push_back(describe_form(subject, form, options, which, x_bchw, ceilings));
+    workloads.push_back(pass_workload(which.pass, *form.module, x_bchw,
+                                      [&form](const at::Tensor& x) { return form.module->forward(x); }));
+  }
+  const auto timings = time_workloads(workloads, x_bchw.device(), options.timing);
+  for (std::size_t i = 0; i < timings.size(); ++i) {
+    add_timing(records[i], timings[i]);
+    subject.forms[i].module->zero_grad();
+  }
+  return records;
 }
 
 std::vector<Record> run_alone(const ExpertsOptions& options, Precision precision, const c10::Device& device,
@@ -82,8 +95,8 @@ std::vector<Record> run_alone(const ExpertsOptions& options, Precision precision
     for (const auto& subject : subjects) {
       for (const int64_t batch : options.batch) {
         const auto x_bchw = images_bchw.narrow(0, 0, batch).clone(format);
-        for (const auto& form : subject.forms)
-          records.push_back(run_form(subject, form, options, {precision, pass, batch}, x_bchw, ceilings));
+        const auto some = run_forms(subject, options, {precision, pass, batch}, x_bchw, ceilings);
+        records.insert(records.end(), some.begin(), some.end());
       }
     }
   }

@@ -41,26 +41,36 @@ Record describe(const LayerOptions& options, const Case& which, moe::Dispatch di
   return record;
 }
 
-Record run_case(LayerSetup& setup, const LayerOptions& options, const Case& which, moe::Dispatch dispatch,
-                const c10::Device& device, const Ceilings& ceilings) {
-  spdlog::info("layer {} {}", which.text(), core::name_of(dispatch));
+/// Times all dispatches on one batch, taking turns: one record each, in their order.
+std::vector<Record> run_dispatches(LayerSetup& setup, const LayerOptions& options, const Case& which,
+                                   const c10::Device& device, const Ceilings& ceilings) {
+  spdlog::info("layer {}", which.text());
   auto& layer = setup.layer();
-  layer->set_dispatch(dispatch);
   const auto x_bchw = setup.images(which.batch);
   const Workload sets = {.sets = static_cast<int64_t>(setup.gates().size()), .prepare = [&](int64_t set) {
                            use_gate(layer, setup.gates()[static_cast<std::size_t>(set)]);
                          }};
-  const auto workload = pass_workload(
-      which.pass, *layer, x_bchw, [&](const at::Tensor& x) { return layer->forward(x).y_bchw; }, sets);
+  std::vector<Workload> workloads;
+  for (const auto dispatch : options.dispatch) {
+    const auto forward = [&layer, dispatch](const at::Tensor& x) {
+      layer->set_dispatch(dispatch);
+      return layer->forward(x).y_bchw;
+    };
+    workloads.push_back(pass_workload(which.pass, *layer, x_bchw, forward, sets));
+  }
 
-  auto record = describe(options, which, dispatch, device);
-  record.parameters = nn::count_parameters(*layer);
   const auto routes = route_statistics(layer, x_bchw, setup.gates(), which.pass);
-  record.load = routes.load;
-  add_work(record, routes.work, ceilings);
-  add_timing(record, time_workload(workload, device, options.timing));
+  const auto timings = time_workloads(workloads, device, options.timing);
   layer->zero_grad();
-  return record;
+  std::vector<Record> records;
+  for (std::size_t i = 0; i < timings.size(); ++i) {
+    auto& record = records.emplace_back(describe(options, which, options.dispatch[i], device));
+    record.parameters = nn::count_parameters(*layer);
+    record.load = routes.load;
+    add_work(record, routes.work, ceilings);
+    add_timing(record, timings[i]);
+  }
+  return records;
 }
 
 }  // namespace
@@ -77,10 +87,11 @@ std::vector<Record> run_layer_cases(const LayerOptions& options, Precision preci
   check_dispatches(setup, options, precision);
   std::vector<Record> records;
   for (const auto pass : options.pass) {
-    for (const auto dispatch : options.dispatch) {
-      for (const int64_t batch : options.batch) {
-        records.push_back(run_case(setup, options, {precision, pass, batch}, dispatch, device, ceilings));
-      }
+    std::vector<std::vector<Record>> by_batch;
+    for (const int64_t batch : options.batch)
+      by_batch.push_back(run_dispatches(setup, options, {precision, pass, batch}, device, ceilings));
+    for (std::size_t i = 0; i < options.dispatch.size(); ++i) {
+      for (const auto& some : by_batch) records.push_back(some[i]);
     }
   }
   return records;
