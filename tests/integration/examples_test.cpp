@@ -1,12 +1,12 @@
 // The programs of apps/examples, and the files of configs/bench, as a user runs them.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 
 #include "integration/program.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe {
 namespace {
@@ -35,8 +35,8 @@ TEST(Bench, ItsConfigsAreValid) {
 }
 
 TEST(Bench, ExpertsPrintsItsTableAndWritesItsCases) {
-  const auto folder = std::filesystem::path(testing::TempDir());
-  const auto json = (folder / ("codmoe_experts_" + std::to_string(::getpid()) + ".json")).string();
+  const test::TemporaryFolder folder;
+  const auto json = (folder.path() / "experts.json").string();
   const auto result = test::run_program(
       "codmoe-bench",
       "experts --device cpu --batch 1,2 --pass forward --set dim=8 --set height=4 --set width=4 --set route_sets=1 "
@@ -46,7 +46,6 @@ TEST(Bench, ExpertsPrintsItsTableAndWritesItsCases) {
   EXPECT_NE(result.output.find("pooled twice"), std::string::npos) << result.output;
   EXPECT_NE(result.output.find("contrast: claimed 25 % fewer parameters; here"), std::string::npos) << result.output;
   EXPECT_EQ(nlohmann::json::parse(std::ifstream(json)).size(), 2U * 12U);  // batches x forms
-  std::filesystem::remove(json);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // Pools that name an expert several times, and pools with an expert of the user's own.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "codmoe/core/options_json.h"
 #include "codmoe/experts/registry.h"
 #include "codmoe/moe/sparse_codmoe.h"
 #include "codmoe/nn/weights.h"
 #include "moe/layer_run.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::moe {
 namespace {
@@ -61,12 +61,12 @@ TEST(RepeatedExperts, LearnFromTheirOwnImagesAlone) {
 
 TEST(RepeatedExperts, AreSavedAndLoaded) {
   auto layer = make_layer(8, read_pool(kRepeated), 3);
-  const auto file = std::filesystem::path(testing::TempDir()) / ("codmoe_pool_" + std::to_string(::getpid()));
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "layer.safetensors";
   core::save_safetensors(file, nn::state_dict(*layer));
   SparseCODMoE loaded(8, read_pool(kRepeated));
   loaded->to(at::kDouble);
   nn::load_state(*loaded, core::load_safetensors(file).tensors);  // refuses any name that is missing or too much
-  std::filesystem::remove(file);
   layer->eval();
   loaded->eval();
   const auto x = spread_images({6, 8, 5, 5}, 4);
