@@ -3,8 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "benchmarks/compare.h"
+#include "benchmarks/experts.h"
 #include "benchmarks/layer.h"
 #include "codmoe/core/device.h"
 #include "common/cli.h"
@@ -20,18 +22,24 @@ struct Arguments {
   fs::path json, compare, save_io;
 };
 
-void declare_layer(CLI::App& app, Arguments& args) {
+void add_list(CLI::App& app, const char* flag, std::vector<std::string>& target, const char* help) {
+  app.add_option(flag, target, help)->delimiter(',')->allow_extra_args(false);
+}
+
+/// What every subcommand takes.
+void declare(CLI::App& app, Arguments& args) {
   args.common.add_config(app);
   args.common.add_device(app);
-  const auto list = [&](const char* flag, std::vector<std::string>& target, const char* help) {
-    app.add_option(flag, target, help)->delimiter(',')->allow_extra_args(false);
-  };
-  list("--batch", args.batch, "batch sizes: 1,4,8,16");
-  list("--dtype", args.dtype, "float32, tf32, bfloat16");
-  list("--dispatch", args.dispatch, "strategies: sequential,batched,dense");
-  list("--pass", args.pass, "forward, train");
+  add_list(app, "--batch", args.batch, "batch sizes: 1,4,8,16");
+  add_list(app, "--dtype", args.dtype, "float32, tf32, bfloat16");
+  add_list(app, "--pass", args.pass, "forward, train");
   app.add_option("--json", args.json, "write the cases as JSON");
   app.add_option("--compare", args.compare, "JSON of an earlier run; exit 1 where a case became slower");
+}
+
+void declare_layer(CLI::App& app, Arguments& args) {
+  declare(app, args);
+  add_list(app, "--dispatch", args.dispatch, "strategies: sequential,batched,dense");
   app.add_option("--save-io", args.save_io, "write weights, input, output and routes as safetensors");
 }
 
@@ -57,18 +65,23 @@ void report_changes(const fs::path& file, const std::vector<bench::Record>& befo
   throw core::Error(fmt::format("{} of {} cases are slower than in {}", slower, changes.size(), file.string()));
 }
 
-void run_layer(Arguments& args) {
+/// Loads the options, measures by `run`, prints by `format`, writes and compares what was asked for.
+template <class Options>
+void measure(Arguments& args, std::vector<bench::Record> (*run)(const Options&, const c10::Device&),
+             std::string (*format)(const std::vector<bench::Record>&)) {
   append_overrides(args);
-  bench::LayerOptions options;
+  Options options;
   if (!apps::load_options(args.common, options)) return;
   const auto device = core::parse_device(args.common.device);
   std::vector<bench::Record> before;
   if (!args.compare.empty()) before = bench::read_records(args.compare);
 
-  const auto records = bench::run_layer(options, device);
-  fmt::print("{}", bench::format_table(records));
+  const auto records = run(options, device);
+  fmt::print("{}", format(records));
   if (!args.json.empty()) bench::write_records(args.json, records);
-  if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
+  if constexpr (std::is_same_v<Options, bench::LayerOptions>) {
+    if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
+  }
   if (!args.compare.empty()) report_changes(args.compare, before, records);
 }
 
@@ -89,16 +102,20 @@ int main(int argc, char** argv) {
   Arguments args;
   CLI::App* program = nullptr;
   CLI::App* layer = nullptr;
+  CLI::App* experts = nullptr;
   return apps::run(
       "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
       [&](CLI::App& app) {
         program = &app;
         layer = app.add_subcommand("layer", "the sparse layer alone, every dispatch")->fallthrough();
         declare_layer(*layer, args);
+        experts = app.add_subcommand("experts", "each expert beside its old form")->fallthrough();
+        declare(*experts, args);
         app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
       },
       [&] {
-        if (!program->remaining().empty() || !layer->parsed()) refuse(*program);
-        run_layer(args);
+        if (!program->remaining().empty() || program->get_subcommands().empty()) refuse(*program);
+        if (layer->parsed()) measure(args, bench::run_layer, bench::format_table);
+        if (experts->parsed()) measure(args, bench::run_experts, bench::format_experts);
       });
 }

@@ -1,17 +1,17 @@
 // codmoe-data: makes, checks and describes datasets.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/progress.h"
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/synth.h"
 #include "common/cli.h"
@@ -21,25 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using namespace codmoe;
-
-/// One line on a terminal, rewritten as work goes on; nothing where standard error is a file.
-class ProgressLine {
- public:
-  explicit ProgressLine(std::string what) : what_(std::move(what)), shown_(isatty(STDERR_FILENO) == 1) {}
-  ~ProgressLine() {
-    if (shown_) fmt::print(stderr, "\r\033[K");
-  }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  void show(int64_t done, int64_t total) const {
-    if (shown_) fmt::print(stderr, "\r{}: {} of {} ({} %)", what_, done, total, 100 * done / total);
-  }
-
- private:
-  std::string what_;
-  bool shown_;
-};
 
 /// Makes one command-line option of each field: `held_out` becomes --held-out.
 struct OptionMaker {
@@ -64,8 +45,8 @@ void run_synth(const fs::path& output, const data::SynthOptions& options) {
     throw core::UsageError(fmt::format("synth: {} {}", bad.key(), bad.what()));
   }
   {
-    const ProgressLine line("drawing");
-    data::write_synth(output, options, [&](int64_t done) { line.show(done, options.count); });
+    core::ProgressLine line("drawing", options.count, "images");
+    data::write_synth(output, options, [&](int64_t done) { line.update(done); });
   }
   fmt::print("{}: {} images of {}x{}, seed {}\n", output.string(), options.count, options.size, options.size,
              options.seed);
@@ -75,8 +56,11 @@ void run_synth(const fs::path& output, const data::SynthOptions& options) {
 }
 
 data::Examination examine(const fs::path& dir) {
-  const ProgressLine line("reading");
-  return data::examine(dir, [&](int64_t done, int64_t total) { line.show(done, total); });
+  std::optional<core::ProgressLine> line;
+  return data::examine(dir, [&](int64_t done, int64_t total) {
+    if (!line) line.emplace("reading", total, "pairs");
+    line->update(done);
+  });
 }
 
 void run_check(const std::vector<fs::path>& dirs) {

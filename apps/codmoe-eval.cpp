@@ -4,8 +4,8 @@
 #include <map>
 
 #include "codmoe/core/device.h"
+#include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/console.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/report/folders.h"
 #include "codmoe/report/formats.h"
@@ -23,7 +23,7 @@ struct EvalOptions {
   fs::path pred, gt;                                 ///< instead of a model: folders of predictions and masks
   int64_t batch_size = 16;
   report::EvaluationOptions evaluation;
-  fs::path json, csv, report;
+  fs::path json, csv, routing, report;
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -35,19 +35,21 @@ struct EvalOptions {
     visit("evaluation", evaluation);
     visit("json", json);
     visit("csv", csv);
+    visit("routing", routing);
     visit("report", report);
   }
   void check() const {
     if (pred.empty() != gt.empty())
       throw core::BadOption(pred.empty() ? "pred" : "gt", "is missing: pred and gt go together");
     if (!pred.empty() && !checkpoints.empty()) throw core::BadOption("pred", "cannot stand beside checkpoints");
+    if (!pred.empty() && !routing.empty()) throw core::BadOption("routing", "needs a checkpoint: pred has no experts");
   }
 };
 
 struct Arguments {
   apps::CommonOptions common;
   std::vector<std::string> checkpoints, data;
-  fs::path pred, gt, json, csv, report;
+  fs::path pred, gt, json, csv, routing, report;
 };
 
 /// NAME=DIR, or NAME=FILE with a list of names that lies in the dataset's folder.
@@ -83,6 +85,7 @@ void override_with(const Arguments& args, EvalOptions& options) {
   take(args.gt, options.gt);
   take(args.json, options.json);
   take(args.csv, options.csv);
+  take(args.routing, options.routing);
   take(args.report, options.report);
   try {
     options.check();
@@ -97,7 +100,7 @@ report::Evaluation evaluate_checkpoint(const std::string& name, const fs::path& 
   report::Evaluation evaluation(name, options.evaluation);
   for (const auto& [data_name, data_options] : options.data) {
     const data::Dataset dataset(data_options);
-    engine::ProgressLine line(name + " on " + data_name, dataset.size(), "images");
+    core::ProgressLine line(name + " on " + data_name, dataset.size(), "images");
     engine::evaluate_dataset(predictor, data_name, dataset, options.batch_size, evaluation,
                              [&](int64_t done) { line.update(done); });
   }
@@ -124,6 +127,7 @@ void run(const Arguments& args) {
   fmt::print("{}", report::format_table(runs));
   if (!options.json.empty()) report::write_json(options.json, runs);
   if (!options.csv.empty()) report::write_csv(options.csv, runs);
+  if (!options.routing.empty()) report::write_routing_csv(options.routing, runs);
   if (!options.report.empty()) {
     report::write_html(options.report, runs);
     report::write_csv(options.report / "images.csv", runs);
@@ -149,6 +153,10 @@ int main(int argc, char** argv) {
         app.add_option("--gt", args.gt, "folder of masks for --pred");
         app.add_option("--json", args.json, "write the scores as JSON");
         app.add_option("--csv", args.csv, "write one line an image");
+        app.add_option("--routing", args.routing,
+                       "write which experts each image used as CSV: one line an image, layer and expert, by falling "
+                       "weight (rank); share: 1, or with spatial routing the part of the positions that chose the "
+                       "expert; weight: its mean weight in the mixture");
         app.add_option("--report", args.report, "write index.html and images.csv into this folder");
       },
       [&] { run(args); });

@@ -6,10 +6,10 @@
 #include <set>
 
 #include "codmoe/core/device.h"
+#include "codmoe/core/progress.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/console.h"
 #include "codmoe/engine/predictor.h"
 #include "common/cli.h"
 
@@ -61,7 +61,7 @@ void run(const Arguments& args) {
   auto predictor = engine::load_predictor(engine::find_checkpoint(args.checkpoint, /*prefer_best=*/true),
                                           core::parse_device(args.common.device));
   fs::create_directories(args.common.output);
-  engine::ProgressLine line("predicting", static_cast<int64_t>(files.size()), "images");
+  core::ProgressLine line("predicting", static_cast<int64_t>(files.size()), "images");
   engine::predict_files(predictor, files, args.batch_size, [&](std::size_t first, const std::vector<at::Tensor>& maps) {
     for (std::size_t i = 0; i < maps.size(); ++i) {
       const auto& file = files[first + i];

@@ -22,6 +22,9 @@ struct Change {
 /// other work make a few samples slow, and must not hide a regression.
 double median_error(const Record& record);
 
+/// Three standard errors of after / before, relative to it: ratios within 1 -+ this mean nothing.
+double ratio_error(const Record& before, const Record& after);
+
 /// Pairs the cases that agree in everything but the measurements; cases of one side alone are left out. A change counts
 /// beyond three standard errors of both medians together, and beyond 5 %, by which clocks and machines drift.
 std::vector<Change> compare(const std::vector<Record>& before, const std::vector<Record>& after);

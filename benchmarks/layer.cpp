@@ -5,29 +5,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <cmath>
-
 #include "benchmarks/agreement.h"
-#include "benchmarks/ceilings.h"
 #include "benchmarks/layer_setup.h"
-#include "codmoe/core/device.h"
+#include "codmoe/nn/weights.h"
 
 namespace codmoe::bench {
 
 namespace {
-
-/// What one timing is of, beyond the options.
-struct Case {
-  Precision precision;
-  Pass pass;
-  int64_t batch;
-  moe::Dispatch dispatch;
-
-  std::string text() const {
-    return fmt::format("layer {} {} batch {} {}", core::name_of(precision), core::name_of(pass), batch,
-                       core::name_of(dispatch));
-  }
-};
 
 void check_dispatches(LayerSetup& setup, const LayerOptions& options, Precision precision) {
   const at::NoGradGuard no_grad;
@@ -47,96 +31,63 @@ void check_dispatches(LayerSetup& setup, const LayerOptions& options, Precision 
   }
 }
 
-Workload forward_workload(LayerSetup& setup, const at::Tensor& x_bchw) {
-  return {.sets = static_cast<int64_t>(setup.gates().size()),
-          .prepare = [&setup](int64_t set) { use_gate(setup.layer(), setup.gates()[static_cast<std::size_t>(set)]); },
-          .call =
-              [&setup, x_bchw] {
-                const at::NoGradGuard no_grad;
-                setup.layer()->forward(x_bchw);
-              }};
+/// How the layer is run.
+struct Way {
+  moe::Dispatch dispatch;
+  Launch launch;
+};
+
+std::vector<Way> ways(const LayerOptions& options, Pass pass, const c10::Device& device) {
+  std::vector<Way> list;
+  for (const auto dispatch : options.dispatch) {
+    for (const auto launch : options.launch) {
+      if (launch == Launch::eager || can_capture(dispatch, pass == Pass::train, device)) list.push_back({dispatch, launch});
+    }
+  }
+  return list;
 }
 
-/// Forward and backward of the mean square, into fresh gradients of every weight and of the input.
-Workload train_workload(LayerSetup& setup, const at::Tensor& images_bchw) {
-  const auto x_bchw = images_bchw.detach().requires_grad_(true);
-  return {
-      .sets = static_cast<int64_t>(setup.gates().size()),
-      .prepare =
-          [&setup, x_bchw](int64_t set) {
-            use_gate(setup.layer(), setup.gates()[static_cast<std::size_t>(set)]);
-            setup.layer()->zero_grad();  // frees them
-            x_bchw.mutable_grad() = at::Tensor();
-          },
-      .call = [&setup, x_bchw] { setup.layer()->forward(x_bchw).y_bchw.to(at::kFloat).square().mean().backward(); }};
-}
-
-Record describe(const LayerOptions& options, const Case& which, const c10::Device& device) {
-  const bool last = memory_format(options.memory_format, which.precision) == at::MemoryFormat::ChannelsLast;
-  return {.case_name = "layer",
-          .device = core::device_name(device),
-          .dtype = std::string(core::name_of(which.precision)),
-          .memory_format = last ? "channels_last" : "contiguous",
-          .dispatch = std::string(core::name_of(which.dispatch)),
-          .pass = std::string(core::name_of(which.pass)),
-          .batch = which.batch,
-          .channels = options.dim,
-          .height = options.height,
-          .width = options.width,
-          .top_k = options.moe.top_k,
-          .routing = "global",
-          .route_sets = options.route_sets,
-          .seed = options.seed};
-}
-
-void add_timing(Record& record, const Timing& timing) {
-  record.runs = timing.runs;
-  record.median_ms = timing.latency_ms.median;
-  record.p95_ms = timing.latency_ms.p95;
-  record.min_ms = timing.latency_ms.min;
-  record.gpu_ms = timing.gpu_ms;
-  if (timing.gpu_ms) record.gpu_queued = timing.queued;
-  record.images_per_s = 1e3 * static_cast<double>(record.batch) / timing.latency_ms.median;
-  record.peak_bytes = timing.peak_bytes;
-}
-
-void add_routes(Record& record, const RouteStatistics& routes, const Ceilings& ceilings) {
-  record.load = routes.load;
-  if (!routes.work) return;
-  record.flops = std::llround(routes.work->flops);
-  record.bytes = std::llround(routes.work->bytes);
-  record.roofline_ms = roofline_ms(*routes.work, ceilings);
-}
-
-Record run_case(LayerSetup& setup, const LayerOptions& options, const Case& which, const c10::Device& device,
-                const Ceilings& ceilings) {
-  spdlog::info("{}", which.text());
-  auto& layer = setup.layer();
-  layer->train(which.pass == Pass::train);
-  layer->set_dispatch(which.dispatch);
-  const auto x_bchw = setup.images(which.batch);
-  const auto workload = which.pass == Pass::train ? train_workload(setup, x_bchw) : forward_workload(setup, x_bchw);
-
-  auto record = describe(options, which, device);
-  add_routes(record, route_statistics(layer, x_bchw, setup.gates(), which.pass), ceilings);
-  add_timing(record, time_workload(workload, device, options.timing));
-  layer->zero_grad();
+Record describe(const LayerOptions& options, const Case& which, const Way& way, const c10::Device& device) {
+  auto record = describe_case(options, which, device);
+  record.case_name = "layer";
+  record.dispatch = core::name_of(way.dispatch);
+  record.launch = core::name_of(way.launch);
+  record.top_k = options.moe.top_k;
+  record.routing = core::name_of(options.moe.routing);
+  record.route_sets = options.route_sets;
   return record;
 }
 
-std::vector<Record> run_precision(const LayerOptions& options, Precision precision, const c10::Device& device) {
-  LayerSetup setup(options, precision, device);
-  check_dispatches(setup, options, precision);
-  const auto ceilings = measure_ceilings(device, precision);
-  spdlog::info("{} on {}: {:.3g} TFLOP/s in a large product, {:.3g} GB/s in a large copy", core::name_of(precision),
-               core::device_name(device), ceilings.flops_per_s / 1e12, ceilings.bytes_per_s / 1e9);
+/// Times all ways on one batch, taking turns: one record each, in their order.
+std::vector<Record> run_ways(LayerSetup& setup, const LayerOptions& options, const Case& which,
+                                   const c10::Device& device, const Ceilings& ceilings) {
+  spdlog::info("layer {}", which.text());
+  auto& layer = setup.layer();
+  const auto x_bchw = setup.images(which.batch);
+  const Workload sets = {.sets = static_cast<int64_t>(setup.gates().size()), .prepare = [&](int64_t set) {
+                           use_gate(layer, setup.gates()[static_cast<std::size_t>(set)]);
+                         }};
+  const auto all = ways(options, which.pass, device);
+  std::vector<Workload> workloads;
+  for (const auto& way : all) {
+    const auto forward = [&layer, way](const at::Tensor& x) {
+      layer->set_dispatch(way.dispatch);
+      return layer->forward(x).y_bchw;
+    };
+    const auto workload = pass_workload(which.pass, *layer, x_bchw, forward, sets);
+    workloads.push_back(way.launch == Launch::graph ? captured(workload, device) : workload);
+  }
+
+  const auto routes = route_statistics(layer, x_bchw, setup.gates(), which.pass);
+  const auto timings = time_workloads(workloads, device, options.timing);
+  layer->zero_grad();
   std::vector<Record> records;
-  for (const auto pass : options.pass) {
-    for (const auto dispatch : options.dispatch) {
-      for (const int64_t batch : options.batch) {
-        records.push_back(run_case(setup, options, {precision, pass, batch, dispatch}, device, ceilings));
-      }
-    }
+  for (std::size_t i = 0; i < timings.size(); ++i) {
+    auto& record = records.emplace_back(describe(options, which, all[i], device));
+    record.parameters = nn::count_parameters(*layer);
+    record.load = routes.load;
+    add_work(record, routes.work, ceilings);
+    add_timing(record, timings[i]);
   }
   return records;
 }
@@ -144,21 +95,35 @@ std::vector<Record> run_precision(const LayerOptions& options, Precision precisi
 }  // namespace
 
 void LayerOptions::check() const {
-  const auto require = [](const char* key, bool some) {
-    if (!some) throw core::BadOption(key, "must name at least one value");
-  };
-  require("batch", !batch.empty());
-  require("dtype", !dtype.empty());
-  require("pass", !pass.empty());
-  require("dispatch", !dispatch.empty());
+  CaseOptions::check();
+  if (dispatch.empty()) throw core::BadOption("dispatch", "must name at least one value");
+  if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
   moe.check();
+}
+
+std::vector<Record> run_layer_cases(const LayerOptions& options, Precision precision, const c10::Device& device,
+                                    const Ceilings& ceilings) {
+  LayerSetup setup(options, precision, device);
+  check_dispatches(setup, options, precision);
+  std::vector<Record> records;
+  for (const auto pass : options.pass) {
+    std::vector<std::vector<Record>> by_batch;
+    for (const int64_t batch : options.batch)
+      by_batch.push_back(run_ways(setup, options, {precision, pass, batch}, device, ceilings));
+    for (std::size_t i = 0; i < by_batch.front().size(); ++i) {
+      for (const auto& some : by_batch) records.push_back(some[i]);
+    }
+  }
+  return records;
 }
 
 std::vector<Record> run_layer(const LayerOptions& options, const c10::Device& device) {
   const c10::DeviceGuard guard(device);
   std::vector<Record> records;
   for (const auto precision : options.dtype) {
-    const auto some = run_precision(options, precision, device);
+    require_support(precision, device);
+    const PrecisionScope scope(precision);
+    const auto some = run_layer_cases(options, precision, device, log_ceilings(device, precision));
     records.insert(records.end(), some.begin(), some.end());
   }
   return records;

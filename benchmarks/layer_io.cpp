@@ -1,4 +1,6 @@
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -26,7 +28,11 @@ void save_layer_io(const std::filesystem::path& file, const LayerOptions& option
   core::save_safetensors(file, tensors,
                          {{"dispatch", std::string(core::name_of(options.dispatch.front()))},
                           {"dtype", std::string(core::name_of(options.dtype.front()))},
-                          {"mode", "evaluation"}});
+                          {"mode", "evaluation"},
+                          {"routing", std::string(core::name_of(options.moe.routing))},
+                          {"norm", std::string(core::name_of(options.moe.norm))},
+                          {"top_k", std::to_string(options.moe.top_k)},
+                          {"experts", fmt::format("{}", fmt::join(options.moe.experts, ","))}});
 }
 
 }  // namespace codmoe::bench

@@ -11,7 +11,7 @@ class LayerSetup {
   LayerSetup(const LayerOptions& options, Precision precision, const c10::Device& device);
 
   moe::SparseCODMoE& layer() { return layer_; }
-  /// [E, C] float32, on the device, one a set of routes.
+  /// Gates of draw_gates() on the device, one a set of routes.
   const std::vector<at::Tensor>& gates() const { return gates_; }
   /// The first `batch` images, each value from N(0, 1): [batch, C, H, W] with its own memory.
   at::Tensor images(int64_t batch) const;

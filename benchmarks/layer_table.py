@@ -31,7 +31,8 @@ def read_peer(path, batches):
 def read_codmoe(path):
     latency, gpu = {}, {}
     for case in json.load(open(path, encoding='utf-8')):
-        key = case['dtype'], case['pass'], case['dispatch']
+        way = case['dispatch'] + ('+graph' if case.get('launch') == 'graph' else '')
+        key = case['dtype'], case['pass'], way
         latency.setdefault(key, {})[case['batch']] = case['median_ms']
         if case['gpu_queued']:
             gpu.setdefault(key, {})[case['batch']] = case['gpu_ms']

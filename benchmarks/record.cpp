@@ -26,11 +26,13 @@ void take(const Json& json, const char* key, T& value) {
 }
 template <class T>
 void take(const Json& json, const char* key, std::optional<T>& value) {
-  const auto& found = json.at(key);
-  value = found.is_null() ? std::nullopt : std::optional<T>(found.get<T>());
+  const auto found = json.find(key);
+  value = found == json.end() || found->is_null() ? std::nullopt : std::optional<T>(found->template get<T>());
 }
 
 }  // namespace
+
+std::string way(const Record& record) { return record.dispatch + (record.launch == "graph" ? "+graph" : ""); }
 
 Json to_json(const std::vector<Record>& records) {
   auto list = Json::array();

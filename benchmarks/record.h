@@ -10,13 +10,17 @@
 
 namespace codmoe::bench {
 
-/// What could not be measured or computed is null in JSON.
+/// What could not be measured or computed, or does not apply, is null in JSON; where it is absent, it is read as null.
 struct Record {
-  std::string case_name;  ///< "layer"
-  std::string device;     ///< its name
-  std::string dtype, memory_format, dispatch, pass;
+  std::string case_name = {};                        ///< "layer", "experts"
+  std::string device;                                ///< its name
+  std::optional<std::string> expert = std::nullopt;  ///< of "experts": which, or "layer" for a whole pool of them
+  std::optional<std::string> form = std::nullopt;    ///< of "experts": "new", or the old one that it replaces
+  std::string dtype, memory_format, pass;
+  std::string dispatch = {};                         ///< empty for one expert alone
+  std::optional<std::string> launch = std::nullopt;  ///< of a dispatch: "eager" or "graph"
   int64_t batch = 0, channels = 0, height = 0, width = 0, top_k = 0;
-  std::string routing;            ///< "global"
+  std::string routing = {};       ///< "global" or "spatial"; empty for one expert alone
   std::vector<double> load = {};  ///< share of the assignments an expert, mean over the sets of routes
   int64_t route_sets = 0, seed = 0, runs = 0;
   double median_ms = 0, p95_ms = 0, min_ms = 0;   ///< latency
@@ -24,6 +28,7 @@ struct Record {
   std::optional<bool> gpu_queued = std::nullopt;  ///< false: gpu_ms holds waiting for the host
   double images_per_s = 0;                        ///< from median_ms
   std::optional<int64_t> peak_bytes = std::nullopt;
+  std::optional<int64_t> parameters = std::nullopt;  ///< of the module that was timed
   std::optional<int64_t> flops = std::nullopt;       ///< needed by the routes, mean over their sets
   std::optional<int64_t> bytes = std::nullopt;       ///< the same
   std::optional<double> roofline_ms = std::nullopt;  ///< what those take at this device's measured ceilings
@@ -31,10 +36,13 @@ struct Record {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
     visit("case", self.case_name);
+    visit("expert", self.expert);
+    visit("form", self.form);
     visit("device", self.device);
     visit("dtype", self.dtype);
     visit("memory_format", self.memory_format);
     visit("dispatch", self.dispatch);
+    visit("launch", self.launch);
     visit("pass", self.pass);
     visit("batch", self.batch);
     visit("channels", self.channels);
@@ -53,11 +61,15 @@ struct Record {
     visit("gpu_queued", self.gpu_queued);
     visit("images_per_s", self.images_per_s);
     visit("peak_bytes", self.peak_bytes);
+    visit("parameters", self.parameters);
     visit("flops", self.flops);
     visit("bytes", self.bytes);
     visit("roofline_ms", self.roofline_ms);
   }
 };
+
+/// The dispatch as tables name it: "dense", or "dense+graph".
+std::string way(const Record& record);
 
 nlohmann::ordered_json to_json(const std::vector<Record>& records);
 

@@ -7,7 +7,7 @@ namespace codmoe::bench {
 
 namespace {
 
-constexpr const char* kColumns = "{:>9} {:>7} {:>10} {:>5} {:>9} {:>9} {:>9} {:>10} {:>10} {:>9} {:>8} {:>9} {:>7}\n";
+constexpr const char* kColumns = "{:>9} {:>7} {:>12} {:>5} {:>9} {:>9} {:>9} {:>10} {:>10} {:>9} {:>8} {:>9} {:>7}\n";
 
 template <class T>
 std::string cell(const std::optional<T>& value, double scale, const char* format = "{:.3f}") {
@@ -17,7 +17,7 @@ std::string cell(const std::optional<T>& value, double scale, const char* format
 std::string row(const Record& record) {
   const auto gpu = cell(record.gpu_ms, 1) + (record.gpu_queued == false ? "*" : "");
   const auto ratio = record.roofline_ms ? fmt::format("{:.0f}x", record.median_ms / *record.roofline_ms) : "-";
-  return fmt::format(fmt::runtime(kColumns), record.dtype, record.pass, record.dispatch, record.batch,
+  return fmt::format(fmt::runtime(kColumns), record.dtype, record.pass, way(record), record.batch,
                      fmt::format("{:.3f}", record.median_ms), fmt::format("{:.3f}", record.p95_ms),
                      fmt::format("{:.3f}", record.min_ms), gpu, fmt::format("{:.1f}", record.images_per_s),
                      cell(record.peak_bytes, 1.0 / (1 << 20), "{:.1f}"), cell(record.flops, 1e-9, "{:.2f}"),

@@ -28,7 +28,7 @@ struct TimingOptions {
 struct Workload {
   int64_t sets = 1;
   std::function<void(int64_t)> prepare = [](int64_t) {};  ///< brings the inputs of one set into place; not timed
-  std::function<void()> call;
+  std::function<void()> call = [] {};
 };
 
 struct Spread {
@@ -51,6 +51,10 @@ struct Timing {
   std::optional<int64_t> peak_bytes = std::nullopt;
 };
 
+/// Calls that do the same, to be compared: they take turns, so that a machine that slows down or is interrupted slows
+/// all of them. options.seconds is a workload's share. At least one workload; timings in their order.
+std::vector<Timing> time_workloads(const std::vector<Workload>& workloads, const c10::Device& device,
+                                   const TimingOptions& options);
 Timing time_workload(const Workload& workload, const c10::Device& device, const TimingOptions& options);
 
 }  // namespace codmoe::bench

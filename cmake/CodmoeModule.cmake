@@ -3,7 +3,8 @@
 #   codmoe_module(NAME [PCH tensor|nn] [DEPS module…] [LINKS target…] [PRIVATE_LINKS target…])
 #       src/NAME/*.cpp and src/NAME/cpu/*.cpp, with CODMOE_CUDA also src/NAME/cuda/*.{cu,cpp} -> codmoe::NAME
 #   codmoe_apps(DEPS module… LINKS target…)
-#       apps/common/*.cpp -> codmoe_apps_common, apps/codmoe-*.cpp -> one program a file
+#       apps/common/*.cpp -> codmoe_apps_common, apps/codmoe-*.cpp -> one program a file,
+#       apps/examples/*.cpp -> one program a file, on the library alone and not installed
 # A folder without sources is skipped.
 
 # Gives `target` the common flags, the project's headers, a run path to LibTorch and the precompiled header `pch`.
@@ -68,5 +69,12 @@ function(codmoe_apps)
     codmoe_configure(${program} nn)
     target_link_libraries(${program} PRIVATE codmoe_apps_common)
     set_property(GLOBAL APPEND PROPERTY codmoe_programs ${program})
+  endforeach()
+  file(GLOB examples CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/apps/examples/*.cpp")
+  foreach(source IN LISTS examples)
+    get_filename_component(example "${source}" NAME_WE)
+    add_executable(${example} "${source}")
+    codmoe_configure(${example} nn)
+    target_link_libraries(${example} PRIVATE ${deps})
   endforeach()
 endfunction()

@@ -1,9 +1,17 @@
 # Tests: tests/NAME/*.cpp -> one GoogleTest binary codmoe-NAME-tests a folder (with the module of that name, or with
-# every module where the folder is not a module's), all tests/*/*_gpu_test.cpp -> codmoe-gpu-tests (ctest label gpu).
-# tests/support/*.cpp is linked into all. Tests run in the source folder; CODMOE_SOURCE_DIR is the path from there, so
-# that binaries and the compiler cache serve any clone.
-include(GoogleTest)
+# every module where the folder is not a module's), all tests/*/*_gpu_test.cpp -> codmoe-gpu-tests. tests/support/*.cpp
+# is linked into all. A binary is one test of ctest, since loading LibTorch takes longer than most tests; its name and
+# label are the folder's. Tests run in the source folder; CODMOE_SOURCE_DIR is the path from there, so that binaries and
+# the compiler cache serve any clone.
 include(CodmoeHeaderCheck)
+
+# Rough seconds of the longest, for ctest to begin with them; after a first run it goes by what it measured.
+set(codmoe_test_seconds_integration 30)
+set(codmoe_test_seconds_install.consumer 25)
+set(codmoe_test_seconds_moe 12)
+
+# What a test ends with where nothing of it can run on this machine: no GPU, no torch in Python.
+set(codmoe_test_skipped 77)
 
 function(codmoe_tests)
   get_property(modules GLOBAL PROPERTY codmoe_modules)
@@ -13,10 +21,8 @@ function(codmoe_tests)
   endif()
   list(APPEND everything codmoe_bench_cases)
   file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.cpp")
-  if(support)
-    add_library(codmoe_test_support OBJECT ${support})
-    codmoe_configure_test(codmoe_test_support)
-  endif()
+  add_library(codmoe_test_support OBJECT ${support})
+  codmoe_configure_test(codmoe_test_support)
 
   file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
   list(FILTER folders EXCLUDE REGEX "/support$")
@@ -40,9 +46,10 @@ function(codmoe_tests)
   codmoe_test(gpu "${gpu_sources}" ${everything})
   codmoe_header_checks()
   codmoe_install_test()
+  codmoe_convert_test()
 endfunction()
 
-# A program of five lines builds and runs against the install tree.
+# A program of five lines and the example of an own expert build and run against the install tree.
 function(codmoe_install_test)
   if(CODMOE_SANITIZE)
     return()
@@ -50,10 +57,22 @@ function(codmoe_install_test)
   add_test(NAME install.consumer COMMAND "${CMAKE_COMMAND}" -D "BUILD=${PROJECT_BINARY_DIR}"
     -D "LIBTORCH=${LibTorch_ROOT}" -D "WORK=${PROJECT_BINARY_DIR}/consumer" -D "OPENCV=${OpenCV_DIR}"
     -D "COMPILER=${CMAKE_CXX_COMPILER}" -P "${PROJECT_SOURCE_DIR}/tests/integration/consumer/run.cmake")
-  set_tests_properties(install.consumer PROPERTIES LABELS integration)
+  set_tests_properties(install.consumer PROPERTIES LABELS integration COST ${codmoe_test_seconds_install.consumer})
 endfunction()
 
-# codmoe_test(LABEL "sources" library…): one GoogleTest binary, its tests under the ctest label.
+# The converter's tests, with the Python of LibTorch's wheel where there is one.
+function(codmoe_convert_test)
+  find_program(CODMOE_PYTHON NAMES python3 HINTS "${LibTorch_ROOT}/../../../../bin" DOC "Python for tests/convert")
+  mark_as_advanced(CODMOE_PYTHON)
+  add_test(NAME convert COMMAND "${CODMOE_PYTHON}" tests/convert/codmoe_convert_test.py
+           WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(convert PROPERTIES LABELS convert SKIP_RETURN_CODE ${codmoe_test_skipped})
+  if(NOT CODMOE_PYTHON)
+    set_tests_properties(convert PROPERTIES DISABLED TRUE)
+  endif()
+endfunction()
+
+# codmoe_test(LABEL "sources" library…): one GoogleTest binary, a test of ctest.
 function(codmoe_test label sources)
   if(NOT sources)
     return()
@@ -61,12 +80,12 @@ function(codmoe_test label sources)
   set(target codmoe-${label}-tests)
   add_executable(${target} ${sources})
   codmoe_configure_test(${target})
-  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gtest_main)
-  if(TARGET codmoe_test_support)
-    target_link_libraries(${target} PRIVATE codmoe_test_support)
+  target_link_libraries(${target} PRIVATE ${ARGN} codmoe_test_support)
+  add_test(NAME ${label} COMMAND ${target} --gtest_brief=1 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${label} PROPERTIES LABELS ${label} SKIP_RETURN_CODE ${codmoe_test_skipped})
+  if(codmoe_test_seconds_${label})
+    set_tests_properties(${label} PROPERTIES COST ${codmoe_test_seconds_${label}})
   endif()
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${label}."
-                       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" PROPERTIES LABELS ${label})
 endfunction()
 
 function(codmoe_configure_test target)

@@ -107,4 +107,12 @@ Dataset::Dataset(const DatasetOptions& options) : dir_(options.dir) {
   if (items_.empty()) throw core::Error(fmt::format("{}: has no images", folders.images.string()));
 }
 
+std::string Dataset::fingerprint() const {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const Item& item : items_) {
+    for (const char c : item.name + "\n") hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  }
+  return fmt::format("{}-{:016x}", size(), hash);
+}
+
 }  // namespace codmoe::data

@@ -10,9 +10,9 @@
 #include <tuple>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/parallel.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/image_file.h"
-#include "parallel.h"
 
 namespace fs = std::filesystem;
 
@@ -127,7 +127,7 @@ Examination examine(const fs::path& dir, const DoctorProgress& progress) {
     auto& [facts, findings] = examined[static_cast<std::size_t>(i)];
     facts = examine_pair(items[static_cast<std::size_t>(i)], findings);
   };
-  for_each_index(std::ssize(items), body, [&](int64_t done) {
+  core::parallel_for(std::ssize(items), /*threads=*/0, body, [&](int64_t done) {
     if (progress) progress(done, std::ssize(items));
   });
   for (auto& [facts, findings] : examined) {

@@ -6,10 +6,10 @@
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
+#include "codmoe/core/parallel.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/data/synth.h"
-#include "parallel.h"
 
 namespace fs = std::filesystem;
 
@@ -57,8 +57,8 @@ void write_synth(const fs::path& dir, const SynthOptions& options, const SynthPr
   const std::vector<std::string> names = sorted_names(options.count);
   prepare_folder(dir / "Imgs", names);
   prepare_folder(dir / "GT", names);
-  for_each_index(
-      options.count, [&](int64_t index) { write_sample(dir, options, index); }, progress);
+  core::parallel_for(
+      options.count, /*threads=*/0, [&](int64_t index) { write_sample(dir, options, index); }, progress);
   if (options.held_out == 0) return;
   const int64_t kept = options.count - options.held_out;
   write_list(dir / "train.txt", 0, kept);

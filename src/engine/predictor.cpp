@@ -15,7 +15,7 @@ namespace codmoe::engine {
 namespace fs = std::filesystem;
 
 Predictor::Predictor(model::Detector model, c10::Device device, int64_t size, const EngineOptions& engine)
-    : model_(std::move(model)), device_(device), size_(size), engine_(engine) {}
+    : model_(std::move(model)), device_(device), size_(size), engine_(engine), layers_(expert_layers(*model_)) {}
 
 std::vector<at::Tensor> Predictor::predict(const std::vector<at::Tensor>& images) {
   const at::NoGradGuard no_grad;
@@ -40,6 +40,30 @@ std::vector<at::Tensor> Predictor::predict(const std::vector<at::Tensor>& images
     maps.push_back((full.sigmoid() * 255).round().to(at::kByte).squeeze(0).squeeze(0).cpu());
   }
   return maps;
+}
+
+std::vector<std::vector<report::ExpertUse>> Predictor::expert_use() const {
+  if (routings_.empty()) return {};
+  std::vector<at::Tensor> choices_be;  // share, weight, share, weight… of layer after layer
+  for (const auto& routing : routings_) {
+    const auto choices = moe::image_choices(routing);
+    choices_be.insert(choices_be.end(), {choices.share_be, choices.weight_be});
+  }
+  const auto host = at::stack(choices_be, 1).to(at::kCPU, at::kDouble).contiguous();  // [B, 2 * layers, E]
+  const auto experts = host.size(2);
+  const auto* next = host.const_data_ptr<double>();
+  const auto take = [&] {
+    next += experts;
+    return std::vector<double>(next - experts, next);
+  };
+  std::vector<std::vector<report::ExpertUse>> images(static_cast<std::size_t>(host.size(0)));
+  for (auto& image : images) {
+    for (std::size_t layer = 0; layer < routings_.size(); ++layer) {
+      auto share = take();
+      image.push_back({.share = std::move(share), .weight = take()});
+    }
+  }
+  return images;
 }
 
 Predictor load_predictor(const fs::path& step_folder, c10::Device device) {
@@ -83,6 +107,7 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, int
 
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
+  evaluation.set_layers(predictor.layers());
   std::vector<fs::path> files;
   for (const auto& item : dataset.items()) files.push_back(item.image);
   std::vector<std::future<report::ImageResult>> scoring;
@@ -92,11 +117,15 @@ void evaluate_dataset(Predictor& predictor, const std::string& name, const data:
   };
   predict_files(predictor, files, batch_size, [&](std::size_t first, std::vector<at::Tensor> maps) {
     collect();  // of the batch before: it was scored while this one was predicted
+    auto uses = predictor.expert_use();
+    uses.resize(maps.size());  // without MoE layers there are none
     for (std::size_t i = 0; i < maps.size(); ++i) {
-      scoring.push_back(
-          std::async(std::launch::async, [&item = dataset.items()[first + i], map = maps[i], &evaluation] {
-            return report::score_item(item, map, evaluation.options());
-          }));
+      scoring.push_back(std::async(std::launch::async, [&item = dataset.items()[first + i], map = maps[i],
+                                                        use = std::move(uses[i]), &evaluation]() mutable {
+        auto result = report::score_item(item, map, evaluation.options());
+        result.expert_use = std::move(use);
+        return result;
+      }));
     }
     if (progress) progress(static_cast<int64_t>(first + maps.size()));
   });

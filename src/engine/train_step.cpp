@@ -41,6 +41,7 @@ at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch
     mean = mean.defined() ? mean + loss.detach() : loss.detach();
   }
   optimizer_.step(lr_factor);
+  for (auto& layer : model_->moe_layers()) layer->update_balance();
   return mean;
 }
 

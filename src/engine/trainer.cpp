@@ -7,9 +7,11 @@
 
 #include "codmoe/core/device.h"
 #include "codmoe/core/seed.h"
+#include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/precision.h"
 #include "codmoe/engine/schedule.h"
 #include "codmoe/engine/signals.h"
+#include "codmoe/metrics/registry.h"
 #include "codmoe/nn/weights.h"
 
 namespace codmoe::engine {
@@ -39,17 +41,13 @@ model::Detector make_model(const TrainOptions& options, c10::Device device) {
   return model;
 }
 
-/// Tells a training set from another: FNV-1a over its names in order, and their number.
-std::string fingerprint(const data::Dataset& dataset) {
-  uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const auto& item : dataset.items()) {
-    for (const char c : item.name + "\n") hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+/// The scores that a table shows.
+Json headline_json(const metrics::Summary& summary) {
+  auto scores = Json::object();
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    if (metrics::columns()[i].headline) scores[metrics::columns()[i].name] = summary.values[i];
   }
-  return fmt::format("{}-{:016x}", dataset.size(), hash);
-}
-
-Json load_json(const moe::LoadReport& report) {
-  return {{"load", report.load}, {"probability", report.probability}, {"entropy", report.entropy}};
+  return scores;
 }
 
 }  // namespace
@@ -66,7 +64,7 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
 
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
-  if (saved.data_fingerprint != fingerprint(*train_)) {
+  if (saved.data_fingerprint != train_->fingerprint()) {
     throw core::Error(
         fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
@@ -89,18 +87,12 @@ double Trainer::lr_factor_now() const {
 void Trainer::run() {
   const StopSignal stop;
   fs::create_directories(folder_ / "checkpoints");
-  log_ = std::make_unique<RunLog>(folder_ / "metrics.jsonl", progress_.step);
-  spdlog::info(
-      "training on {} images, {} parameters, {}", train_->size(),
-      [&] {
-        int64_t count = 0;
-        for (const auto& parameter : model_->parameters()) count += parameter.numel();
-        return count;
-      }(),
-      core::device_name(device_));
+  log_ = std::make_unique<RunLog>(folder_, progress_.step);
+  spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
+               core::device_name(device_));
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
-  ProgressLine line("training", total, "images", already);
+  core::ProgressLine line("training", total, "images", already);
   while (progress_.epoch < options_.schedule.epochs) {
     run_epoch(line);
     line.clear();
@@ -118,8 +110,9 @@ std::vector<data::Batch> Trainer::next_group() {
   return group;
 }
 
-void Trainer::run_epoch(ProgressLine& line) {
+void Trainer::run_epoch(core::ProgressLine& line) {
   model_->train();
+  whole_epoch_ = progress_.batch == 0;
   loader_.start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {
     const auto loss = step_.run(group, progress_.epoch, lr_factor_now());
@@ -137,7 +130,7 @@ void Trainer::run_epoch(ProgressLine& line) {
   progress_.batch = 0;
 }
 
-void Trainer::after_step(const at::Tensor& loss, ProgressLine& line) {
+void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss : loss;
   loss_steps_ += 1;
   const double lr = options_.optimizer.lr * lr_factor_now();
@@ -162,33 +155,46 @@ void Trainer::finish_epoch() {
   const auto due = [&](int64_t every) {
     return progress_.epoch % every == 0 || progress_.epoch == options_.schedule.epochs;
   };
-  Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", Json::array()}};
-  for (auto& meter : step_.meters()) line["moe"].push_back(load_json(meter.take()));
+  Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", take_loads()}};
   bool best = false;
   if (val_ && due(options_.engine.val_every)) {
-    const double iou = validate();
+    const auto summary = validate();
+    const double iou = summary.at("IoU");
     best = iou > progress_.best_iou;
     if (best) {
       progress_.best_iou = iou;
       progress_.best_step = progress_.step;
     }
-    line["val"] = {{"IoU", iou}};
+    line["val"] = headline_json(summary);
     spdlog::info("epoch {}: validation IoU {:.4f}{}", progress_.epoch, iou, best ? ", the best so far" : "");
   }
   log_->write(line);
   if (best || due(options_.engine.save_every)) save(best);
 }
 
-double Trainer::validate() {
+Json Trainer::take_loads() {
+  auto loads = Json::object();
+  const auto layers = expert_layers(*model_);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto report = step_.meters()[i].take();
+    if (report.decisions == 0) continue;  // resumed behind the epoch's last step
+    loads[std::to_string(i)] = load_json(report, layers[i]);
+    if (!whole_epoch_) continue;
+    for (const auto& warning : rare_expert_warnings(report, layers[i], progress_.epoch)) spdlog::warn("{}", warning);
+  }
+  return loads;
+}
+
+metrics::Summary Trainer::validate() {
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   report::Evaluation evaluation;
   evaluate_dataset(predictor, "val", *val_, options_.data.loader.batch_size, evaluation);
-  return evaluation.dataset("val").summary().at("IoU");
+  return evaluation.dataset("val").summary();
 }
 
 void Trainer::save(bool best) {
   CheckpointStore(folder_ / "checkpoints")
-      .save(*model_, step_.optimizer(), progress_, core::write_options(options_), fingerprint(*train_), best,
+      .save(*model_, step_.optimizer(), progress_, core::write_options(options_), train_->fingerprint(), best,
             options_.engine.keep_last);
 }
 

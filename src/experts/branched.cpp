@@ -34,4 +34,15 @@ at::Tensor BranchedExpert::forward(const at::Tensor& x_bchw, const nn::SampleMas
   return fusion_->forward(at::cat(maps, 1), mask_b) + x_bchw;
 }
 
+at::Tensor BranchedExpert::forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) {
+  if (!saves_at_positions()) return Expert::forward_at(x_bchw, positions_p);
+  auto maps = sources(x_bchw);
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    const bool neighbours = description_.convs[i].shape.kernel > 1;
+    maps[i] = neighbours ? gather_positions(branches_[i]->forward(maps[i]), positions_p)
+                         : branches_[i]->forward(gather_positions(maps[i], positions_p));
+  }
+  return fusion_->forward(at::cat(maps, 1)) + gather_positions(x_bchw, positions_p);
+}
+
 }  // namespace codmoe::experts

@@ -44,8 +44,8 @@ HybridExpert::HybridExpert(const ExpertOptions& options) {
   fusion_ = register_module("fusion", conv(4));
 }
 
-at::Tensor HybridExpert::local(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
-  return at::gelu(pointwise_->forward(norm_->forward(depthwise_->forward(x_bchw), mask_b)));
+at::Tensor HybridExpert::neighbourhood(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
+  return norm_->forward(depthwise_->forward(x_bchw), mask_b);
 }
 
 at::Tensor HybridExpert::gate(const at::Tensor& x_bchw) {
@@ -53,8 +53,18 @@ at::Tensor HybridExpert::gate(const at::Tensor& x_bchw) {
   return at::sigmoid(expand_->forward(at::gelu(reduce_->forward(mean_bc11))));
 }
 
+at::Tensor HybridExpert::mixed(const at::Tensor& neighbourhood, const at::Tensor& gate) {
+  return fusion_->forward(at::gelu(pointwise_->forward(neighbourhood)) * gate);
+}
+
 at::Tensor HybridExpert::forward(const at::Tensor& x_bchw, const nn::SampleMask& mask_b) {
-  return fusion_->forward(local(x_bchw, mask_b) * gate(x_bchw)) + x_bchw;
+  return mixed(neighbourhood(x_bchw, mask_b), gate(x_bchw)) + x_bchw;
+}
+
+at::Tensor HybridExpert::forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) {
+  const auto image_p = positions_p.div(x_bchw.size(2) * x_bchw.size(3), "floor");
+  const auto near_1cp1 = gather_positions(neighbourhood(x_bchw, std::nullopt), positions_p);
+  return mixed(near_1cp1, gather_positions(gate(x_bchw), image_p)) + gather_positions(x_bchw, positions_p);
 }
 
 }  // namespace codmoe::experts

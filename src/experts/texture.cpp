@@ -50,4 +50,11 @@ at::Tensor TextureExpert::forward(const at::Tensor& x_bchw, const nn::SampleMask
   return fusion_->forward(at::cat(maps, 1), mask_b) + x_bchw;
 }
 
+at::Tensor TextureExpert::forward_at(const at::Tensor& x_bchw, const at::Tensor& positions_p) {
+  if (!saves_at_positions()) return Expert::forward_at(x_bchw, positions_p);
+  std::vector<at::Tensor> maps;
+  for (auto& branch : branches_) maps.push_back(gather_positions(branch->forward(x_bchw, std::nullopt), positions_p));
+  return fusion_->forward(at::cat(maps, 1)) + gather_positions(x_bchw, positions_p);
+}
+
 }  // namespace codmoe::experts

@@ -17,14 +17,22 @@ double balance_coefficient(const BalanceOptions& options, int64_t epoch) {
   return options.min + (options.max - options.min) * std::clamp(progress, 0.0, 1.0);
 }
 
+namespace {
+
+/// E * sum_e f_e * P_e: 1 where load or probability is even, E where one expert has both.
+at::Tensor imbalance(const Routing& routing) {
+  const auto share_e = assignment_counts(routing) / static_cast<double>(routing.indices.numel());
+  const auto mean_e = routing.probs.movedim(1, -1).reshape({-1, routing.experts()}).mean(0);
+  return static_cast<double>(routing.experts()) * (share_e * mean_e).sum();
+}
+
+}  // namespace
+
 at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch) {
-  const auto assignments = static_cast<double>(routing.batch() * routing.top_k());
-  const auto share_e = assignment_counts(routing) / assignments;
-  const auto mean_e = routing.probs.mean(0);
-  const auto imbalance = static_cast<double>(routing.experts()) * (share_e * mean_e).sum();
   // log_softmax would need z; the smallest float32 keeps log finite where a probability underflows.
   const auto entropy = -(routing.probs * routing.probs.clamp_min(1e-38).log()).sum(1).mean();
-  auto total = balance_coefficient(options, epoch) * imbalance - options.entropy * entropy;
+  auto total = -options.entropy * entropy;
+  if (options.method == BalanceMethod::loss) total = total + balance_coefficient(options, epoch) * imbalance(routing);
   if (options.z > 0) total = total + options.z * routing.logits.logsumexp(1).square().mean();
   return total;
 }

@@ -2,12 +2,24 @@
 
 #include <ATen/ATen.h>
 
+#include "strategies.h"
+
 namespace codmoe::moe {
 
 at::Tensor assignment_counts(const Routing& routing) {
+  return choice_counts(routing).sum(0).to(routing.probs.scalar_type());
+}
+
+at::Tensor weight_maps(const Routing& routing) {
+  const auto maps = at::zeros(routing.probs.sizes(), routing.weights.options());
+  const auto filled = maps.scatter(1, routing.indices, routing.weights);
+  return routing.spatial() ? filled : filled.view({routing.batch(), routing.experts(), 1, 1});
+}
+
+at::Tensor choice_counts(const Routing& routing) {
   // Not at::bincount: it reads its input's maximum on the host.
-  const auto ids = at::arange(routing.experts(), routing.indices.options());
-  return (routing.indices.reshape({-1, 1}) == ids).sum(0).to(routing.probs.scalar_type());
+  const auto none = at::zeros(routing.probs.sizes(), routing.indices.options().dtype(at::kBool));
+  return none.scatter(1, routing.indices, true).view({routing.batch(), routing.experts(), -1}).sum(2);
 }
 
 }  // namespace codmoe::moe

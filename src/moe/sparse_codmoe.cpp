@@ -1,5 +1,6 @@
 #include "codmoe/moe/sparse_codmoe.h"
 
+#include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
@@ -17,9 +18,21 @@ namespace codmoe::moe {
 
 namespace {
 
+/// x in the type that autocast asks for on its device, where it is on.
+at::Tensor autocast(const at::Tensor& x_bchw) {
+  const auto device = x_bchw.device().type();
+  return at::autocast::is_autocast_enabled(device) ? x_bchw.to(at::autocast::get_autocast_dtype(device)) : x_bchw;
+}
+
 void say_once(const std::string& refusal) {
   static std::once_flag said;
   std::call_once(said, [&] { spdlog::info("dispatch fused cannot run here ({}); batched is used", refusal); });
+}
+
+RouterForm router_form(const MoeOptions& options) {
+  return {.routing = options.routing,
+          .norm = options.norm,
+          .selection_bias = options.balance.method == BalanceMethod::bias};
 }
 
 }  // namespace
@@ -40,8 +53,8 @@ void MoeOptions::check() const {
 
 SparseCODMoEImpl::SparseCODMoEImpl(int64_t dim, const MoeOptions& options)
     : options_((options.check(), options)),
-      router_(register_module(
-          "router", Router(dim, static_cast<int64_t>(options.experts.size()), options.top_k, options.router))) {
+      router_(register_module("router", Router(dim, static_cast<int64_t>(options.experts.size()), options.top_k,
+                                               options.router, router_form(options)))) {
   auto list = register_module("experts", torch::nn::ModuleList());
   for (const auto& name : options.experts) {
     pool_.push_back(experts::make_expert(name, {.dim = dim, .norm = options.norm}));
@@ -56,6 +69,7 @@ MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
     if (options_.dispatch == Dispatch::fused) say_once(refusal);
   }
   auto routing = router_->forward(x_bchw);
+  if (is_training() && router_->selection_bias()) count_load(routing);
   auto y_bchw = dispatch(options_.dispatch, x_bchw, routing, pool_);
   return {.y_bchw = y_bchw, .routing = routing};
 }
@@ -66,16 +80,33 @@ const FusedPool& SparseCODMoEImpl::fused_pool() {
 }
 
 std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) {
-  if (is_training() || at::GradMode::is_enabled()) return "it runs without gradients, in evaluation";
-  if (at::autocast::is_autocast_enabled(x_bchw.device().type())) return "autocast is on";
-  const auto refusal = ops::fused_moe_refusal(x_bchw, static_cast<int64_t>(pool_.size()));
+  if (is_training() || at::GradMode::is_enabled()) return "it runs in evaluation, without gradients";
+  if (options_.routing != RoutingKind::global) return "routing is spatial";
+  const auto refusal = ops::fused_moe_refusal(autocast(x_bchw), static_cast<int64_t>(pool_.size()));
   return refusal.empty() ? fused_pool().refusal : refusal;
 }
 
 MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {
-  auto result = ops::fused_moe(x_bchw, router_->fused(), fused_pool().experts);
-  return {.y_bchw = result.y_bchw,
+  auto result = ops::fused_moe(autocast(x_bchw), router_->fused(), fused_pool().experts);
+  return {.y_bchw = result.y_bchw.to(x_bchw.scalar_type()),
           .routing = {result.logits_be, result.probs_be, result.indices_bk, result.weights_bk}};
+}
+
+void SparseCODMoEImpl::count_load(const Routing& routing) {
+  const at::NoGradGuard no_grad;
+  const auto counts_e = assignment_counts(routing);
+  if (!load_e_.defined() || load_e_.device() != counts_e.device()) {
+    load_e_ = at::zeros_like(counts_e, counts_e.options().dtype(at::kDouble));
+  }
+  load_e_.add_(counts_e);  // in place, so that a captured graph counts too
+}
+
+void SparseCODMoEImpl::update_balance() {
+  if (!load_e_.defined()) return;
+  const at::NoGradGuard no_grad;
+  auto bias_e = *router_->selection_bias();
+  bias_e.add_((load_e_.mean() - load_e_).sign().to(bias_e.scalar_type()), options_.balance.rate);
+  load_e_.zero_();
 }
 
 }  // namespace codmoe::moe

@@ -70,6 +70,12 @@ TensorMap state_dict(const torch::nn::Module& module) {
   return state;
 }
 
+int64_t count_parameters(const torch::nn::Module& module) {
+  int64_t count = 0;
+  for (const auto& parameter : module.parameters()) count += parameter.numel();
+  return count;
+}
+
 LoadReport load_state(torch::nn::Module& module, const TensorMap& tensors, const LoadPolicy& policy) {
   auto state = state_dict(module);
   auto report = compare(state, tensors, policy);

@@ -8,8 +8,8 @@
 #include <system_error>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/parallel.h"
 #include "codmoe/data/image_file.h"
-#include "parallel.h"
 #include "text.h"
 
 namespace codmoe::report {
@@ -96,7 +96,7 @@ std::vector<PairedFiles> pair_files(const std::filesystem::path& pred_dir, const
 Evaluation evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& run, const std::string& dataset,
                           const EvaluationOptions& options) {
   std::vector<ImageResult> results(pairs.size());
-  parallel_for(static_cast<int64_t>(pairs.size()), options.threads, [&](int64_t i) {
+  core::parallel_for(static_cast<int64_t>(pairs.size()), options.threads, [&](int64_t i) {
     const PairedFiles& pair = pairs[static_cast<std::size_t>(i)];
     results[static_cast<std::size_t>(i)] = score_item(pair.item, data::read_mask(pair.prediction), options);
   });

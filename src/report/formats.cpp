@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "codmoe/core/files.h"
 #include "codmoe/metrics/registry.h"
+#include "codmoe/report/expert_load.h"
+#include "codmoe/report/object_size.h"
 #include "text.h"
 
 namespace codmoe::report {
@@ -60,10 +63,24 @@ core::Json scores_json(const DatasetResult& dataset) {
   return json;
 }
 
+core::Json loads_json(const DatasetResult& dataset, const std::vector<ExpertLayer>& layers) {
+  auto json = core::Json::object();
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    for (const ExpertLoad& group : expert_loads(dataset, i)) {
+      auto& entry = json[layers[i].name][group.group] = {{"n", group.n}};
+      for (std::size_t e = 0; e < group.load.size(); ++e) entry["load"][layers[i].experts[e]] = group.load[e];
+    }
+  }
+  return json;
+}
+
 core::Json run_json(const Evaluation& evaluation) {
   core::Json json{{"datasets", core::Json::object()}};
   for (const DatasetResult& dataset : evaluation.datasets()) {
     json["datasets"][dataset.name()] = scores_json(dataset);
+    if (const auto loads = loads_json(dataset, evaluation.layers()); !loads.empty()) {
+      json["experts"][dataset.name()] = loads;
+    }
     if (const auto notes = dataset.notes(); !notes.empty()) json["notes"][dataset.name()] = notes;
   }
   return json;
@@ -84,6 +101,28 @@ void append_csv_row(std::string& csv, const std::string& run, const std::string&
     append(csv, ",{}", image.values[i]);
   }
   csv += '\n';
+}
+
+// The experts an image used, highest weight first; ties in the order of the pool.
+std::vector<std::size_t> used_experts(const ExpertUse& use) {
+  std::vector<std::size_t> used;
+  for (std::size_t e = 0; e < use.share.size(); ++e) {
+    if (use.share[e] > 0) used.push_back(e);
+  }
+  std::ranges::stable_sort(used, std::ranges::greater(), [&](std::size_t e) { return use.weight[e]; });
+  return used;
+}
+
+void append_routing_rows(std::string& csv, const std::string& start, const ImageResult& image,
+                         const std::vector<ExpertLayer>& layers) {
+  for (std::size_t i = 0; i < image.expert_use.size(); ++i) {
+    const ExpertUse& use = image.expert_use[i];
+    int rank = 0;
+    for (const std::size_t e : used_experts(use)) {
+      append(csv, "{},{},{},{},{},{:.6f},{:.6f}\n", start, csv_field(image.item.name), layers[i].name,
+             csv_field(layers[i].experts[e]), ++rank, use.share[e], use.weight[e]);
+    }
+  }
 }
 
 }  // namespace
@@ -110,6 +149,8 @@ core::Json to_json(std::span<const Evaluation> runs) {
     for (const Evaluation& evaluation : runs) json["runs"][evaluation.run()] = run_json(evaluation);
   }
   if (!runs.empty()) json["conventions"] = conventions(runs.front().options());
+  const auto has_layers = [](const Evaluation& evaluation) { return !evaluation.layers().empty(); };
+  if (std::ranges::any_of(runs, has_layers)) json["object_sizes"] = object_size_convention();
   return json;
 }
 
@@ -127,12 +168,27 @@ std::string to_csv(std::span<const Evaluation> runs) {
   return csv;
 }
 
+std::string to_routing_csv(std::span<const Evaluation> runs) {
+  std::string csv = "run,dataset,name,layer,expert,rank,share,weight\n";
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      const std::string start = csv_field(evaluation.run()) + ',' + csv_field(dataset.name());
+      for (const ImageResult& image : dataset.images()) append_routing_rows(csv, start, image, evaluation.layers());
+    }
+  }
+  return csv;
+}
+
 void write_json(const std::filesystem::path& path, std::span<const Evaluation> runs) {
   core::write_file_atomically(path, to_json(runs).dump(2, ' ', false, core::Json::error_handler_t::replace) + '\n');
 }
 
 void write_csv(const std::filesystem::path& path, std::span<const Evaluation> runs) {
   core::write_file_atomically(path, to_csv(runs));
+}
+
+void write_routing_csv(const std::filesystem::path& path, std::span<const Evaluation> runs) {
+  core::write_file_atomically(path, to_routing_csv(runs));
 }
 
 }  // namespace codmoe::report

@@ -7,6 +7,7 @@
 #include "codmoe/data/image_file.h"
 #include "codmoe/metrics/registry.h"
 #include "histogram.h"
+#include "load_table.h"
 #include "picture.h"
 #include "style.h"
 #include "text.h"
@@ -77,7 +78,8 @@ void append_cards(std::string& page, const char* heading, Images images, const s
   page += "</div>\n";
 }
 
-void append_dataset(std::string& page, const DatasetResult& dataset, const std::filesystem::path& scratch) {
+void append_dataset(std::string& page, const DatasetResult& dataset, const std::vector<ExpertLayer>& layers,
+                    const std::filesystem::path& scratch) {
   std::vector<const ImageResult*> by_iou;
   std::vector<double> ious;
   for (const ImageResult& image : dataset.images()) {
@@ -86,6 +88,7 @@ void append_dataset(std::string& page, const DatasetResult& dataset, const std::
   }
   append_notes(page, dataset);
   page += histogram_svg(ious);
+  page += load_tables_html(dataset, layers);
   std::stable_sort(by_iou.begin(), by_iou.end(),
                    [](const ImageResult* a, const ImageResult* b) { return a->at("IoU") > b->at("IoU"); });
   const Images all(by_iou);
@@ -113,7 +116,7 @@ void write_html(const std::filesystem::path& dir, std::span<const Evaluation> ru
   for (const Evaluation& evaluation : runs) {
     for (const DatasetResult& dataset : evaluation.datasets()) {
       append(page, "<section>\n<h2>{}</h2>\n", title_of(evaluation, dataset, runs.size() > 1));
-      append_dataset(page, dataset, dir);
+      append_dataset(page, dataset, evaluation.layers(), dir);
       page += "</section>\n";
     }
   }

@@ -19,7 +19,8 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; background: var(--page); }
+th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; z-index: 1;
+  background: var(--page); }
 details { margin: 1rem 0; }
 summary { cursor: pointer; }
 ul.notes { padding-left: 1.2rem; font-size: .875rem; }
@@ -28,6 +29,12 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .histogram text { fill: var(--quiet); }
 .histogram path { stroke: var(--line); fill: none; }
 .histogram path.mean { stroke: var(--mean); stroke-width: 2; stroke-dasharray: 4 3; }
+.loads thead .quiet { font-weight: normal; }
+.load { position: relative; width: clamp(3.2rem, 10vw, 7.5rem); height: .5rem; margin: .1rem 0 .2rem auto;
+  background: var(--card); }
+.load i { display: block; height: 100%; background: var(--bar); }
+.load::after { content: ""; position: absolute; top: -.1rem; bottom: -.1rem; left: var(--even); width: 2px;
+  background: var(--mean); }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem;
   align-items: start; }
 .card { background: var(--card); border-radius: .5rem; padding: .6rem; }

@@ -3,8 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
+
+#include "support/temporary_folder.h"
 
 namespace codmoe::architecture {
 namespace {
@@ -27,23 +28,16 @@ const Layers kDirect = {
     {"config", {"engine"}},
 };
 
-/// A folder of planted sources, removed at the end of the test.
+/// A folder of planted sources.
 class PlantedTree : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "codmoe-planted-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   void plant(const std::string& file, const std::string& text) {
     fs::create_directories((root_ / file).parent_path());
     std::ofstream(root_ / file) << text;
   }
   std::vector<std::string> violations() const { return include_violations(root_, closure(kDirect)); }
 
-  fs::path root_;
+  test::TemporaryFolder root_;
 };
 
 std::string joined(const std::vector<std::string>& lines) {

@@ -8,6 +8,7 @@
 #include "codmoe/backbone/registry.h"
 #include "codmoe/core/error.h"
 #include "codmoe/core/options.h"
+#include "codmoe/nn/weights.h"
 
 namespace codmoe::backbone {
 namespace {
@@ -79,11 +80,7 @@ TEST_P(BackboneTest, SaysHowToNormaliseColours) {
 
 INSTANTIATE_TEST_SUITE_P(Registry, BackboneTest, ::testing::Values("tf_efficientnet_lite0", "tiny"));
 
-int64_t count_parameters(const std::string& name) {
-  int64_t count = 0;
-  for (const auto& parameter : make_backbone({.name = name})->parameters()) count += parameter.numel();
-  return count;
-}
+int64_t count_parameters(const std::string& name) { return nn::count_parameters(*make_backbone({.name = name})); }
 
 TEST(Registry, ListsItsNames) {
   EXPECT_EQ(backbone_names(),

@@ -8,19 +8,13 @@
 #include "codmoe/backbone/registry.h"
 #include "codmoe/core/error.h"
 #include "fill.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::backbone {
 namespace {
 
 class BackboneWeightsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = std::filesystem::path(::testing::TempDir()) / (std::string("codmoe-backbone-") + test);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   /// Weights of lite0 from the formula, with the classifier that timm's files have.
   static core::TensorMap make_weights() {
     const auto backbone = make_backbone({.name = "tf_efficientnet_lite0"});
@@ -48,7 +42,7 @@ class BackboneWeightsTest : public ::testing::Test {
     return "it was accepted";
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(BackboneWeightsTest, AreLoadedWithTheBackbone) {

@@ -10,8 +10,9 @@
 #include "codmoe/core/error.h"
 #include "codmoe/core/options_json.h"
 #include "codmoe/core/safetensors.h"
-#include "codmoe/experts/registry.h"
 #include "codmoe/nn/weights.h"
+#include "support/register_once.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::bench {
 namespace {
@@ -30,29 +31,28 @@ LayerOptions small_options() {
   return options;
 }
 
-/// Where a test may write.
-std::filesystem::path scratch(const std::string& name) {
-  return std::filesystem::path(testing::TempDir()) / ("codmoe_bench_" + name);
-}
-
 /// An expert whose answer for one image depends on the others beside it: `sequential` and `batched` must differ.
 class LeakyExpert : public experts::Expert {
  public:
   at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask&) override { return x_bchw + x_bchw.mean(0); }
 };
 
-TEST(LayerBench, MeasuresEveryCombination) {
-  const auto options = small_options();
+class LayerBenchRouting : public testing::TestWithParam<moe::RoutingKind> {};
+
+TEST_P(LayerBenchRouting, MeasuresEveryCombination) {
+  auto options = small_options();
+  options.moe.routing = GetParam();
   const auto records = run_layer(options, c10::kCPU);
   std::set<std::tuple<std::string, std::string, int64_t>> cases;
   for (const auto& record : records) {
     cases.emplace(record.pass, record.dispatch, record.batch);
     EXPECT_EQ(record.runs, 4);
+    EXPECT_EQ(record.routing, core::name_of(GetParam()));
     EXPECT_GT(record.min_ms, 0);
     EXPECT_LE(record.min_ms, record.median_ms);
     EXPECT_LE(record.median_ms, record.p95_ms);
     EXPECT_NEAR(record.images_per_s, static_cast<double>(record.batch) * 1e3 / record.median_ms, 1e-6);
-    EXPECT_NEAR(std::accumulate(record.load.begin(), record.load.end(), 0.0), 1.0, 1e-9);
+    EXPECT_NEAR(std::accumulate(record.load.begin(), record.load.end(), 0.0), 1.0, 1e-6);
     EXPECT_GT(record.roofline_ms.value(), 0);
     EXPECT_FALSE(record.gpu_ms.has_value());
   }
@@ -60,8 +60,11 @@ TEST(LayerBench, MeasuresEveryCombination) {
   EXPECT_EQ(records.size(), cases.size());
 }
 
+INSTANTIATE_TEST_SUITE_P(All, LayerBenchRouting, testing::Values(moe::RoutingKind::global, moe::RoutingKind::spatial),
+                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+
 TEST(LayerBench, RefusesStrategiesThatDisagree) {
-  experts::register_expert("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); });
+  test::register_once("leaky", [](const auto&) { return std::make_shared<LeakyExpert>(); });
   auto options = small_options();
   options.moe.experts = {"leaky"};
   options.moe.top_k = 1;
@@ -86,11 +89,15 @@ TEST(LayerBench, RefusesAnEmptyList) {
   EXPECT_THROW(core::read_options(core::Json::parse(R"({"batch": []})"), {}, options), core::UsageError);
 }
 
-TEST(LayerBench, SavesWhatAnotherFrameworkNeeds) {
-  const auto file = scratch("io.safetensors");
-  const auto options = small_options();
+TEST_P(LayerBenchRouting, SavesWhatAnotherFrameworkNeeds) {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "io.safetensors";
+  auto options = small_options();
+  options.moe.routing = GetParam();
   save_layer_io(file, options, c10::kCPU);
-  auto tensors = core::load_safetensors(file).tensors;
+  auto [tensors, metadata] = core::load_safetensors(file);
+  EXPECT_EQ(metadata.at("routing"), core::name_of(GetParam()));
+  EXPECT_EQ(metadata.at("experts"), "texture,frequency,edge,contrast,attention,hybrid");
   const auto take = [&](const char* key) { return tensors.extract(key).mapped(); };
   const auto input = take("input"), output = take("output"), indices = take("topk_indices"),
              weights = take("topk_weights");
@@ -100,7 +107,7 @@ TEST(LayerBench, SavesWhatAnotherFrameworkNeeds) {
   EXPECT_FALSE(tensors.at("experts.0.fusion.norm.running_mean").eq(0).any().item<bool>());
 
   const at::NoGradGuard no_grad;
-  moe::SparseCODMoE layer(16, moe::MoeOptions{});
+  moe::SparseCODMoE layer(16, moe::MoeOptions{.routing = GetParam()});
   nn::load_state(*layer, tensors);  // the rest are the weights, all and only them
   layer->eval();
   layer->set_dispatch(Dispatch::dense);

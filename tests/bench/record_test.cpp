@@ -5,13 +5,10 @@
 #include <fstream>
 
 #include "codmoe/core/error.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::bench {
 namespace {
-
-std::filesystem::path scratch(const std::string& name) {
-  return std::filesystem::path(testing::TempDir()) / ("codmoe_record_" + name);
-}
 
 Record make_record() {
   Record record;
@@ -41,7 +38,8 @@ TEST(RecordJson, HasTheFieldsThatDesignNames) {
 }
 
 TEST(RecordJson, ReadsWhatItWrote) {
-  const auto file = scratch("round_trip.json");
+  const test::TemporaryFolder folder;
+  const auto file = folder / "round_trip.json";
   write_records(file, {make_record(), Record{}});
   const auto records = read_records(file);
   ASSERT_EQ(records.size(), 2U);
@@ -51,7 +49,8 @@ TEST(RecordJson, ReadsWhatItWrote) {
 }
 
 TEST(RecordJson, NamesAFileThatIsNoResult) {
-  const auto file = scratch("broken.json");
+  const test::TemporaryFolder folder;
+  const auto file = folder / "broken.json";
   for (const char* text : {"not JSON", "[{\"case\": \"layer\"}]", "[3]", "[{\"case\": 5}]"}) {
     std::ofstream(file) << text;
     try {

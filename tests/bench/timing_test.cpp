@@ -40,6 +40,22 @@ TEST(TimeWorkload, SetsTakeTurnsAndRunsAreWholeRounds) {
   EXPECT_EQ(timing.runs, 6);
 }
 
+TEST(TimeWorkloads, TakeTurnsAndHaveTheirOwnSamples) {
+  std::string order;
+  const auto sleep = [&](char name, int ms) {
+    order += name;
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+  };
+  const auto timings = time_workloads({{.call = [&] { sleep('a', 1); }}, {.call = [&] { sleep('b', 9); }}}, c10::kCPU,
+                                      {.warmup = 1, .runs = 3});
+  EXPECT_EQ(order, "abababab");  // warmup, then three rounds
+  ASSERT_EQ(timings.size(), 2U);
+  EXPECT_EQ(timings[0].runs, 3);
+  EXPECT_EQ(timings[1].runs, 3);
+  EXPECT_GE(timings[1].latency_ms.min, 9.0);
+  EXPECT_LT(timings[0].latency_ms.min, 9.0);
+}
+
 TEST(TimeWorkload, MeasuresTheCallAndNotItsPreparation) {
   using std::chrono::milliseconds;
   const Workload workload{.sets = 2,

@@ -1,26 +1,25 @@
 #include "codmoe/config/yaml.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 
 #include "codmoe/engine/options.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::config {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path write(const std::string& text) {
-  const auto folder = fs::path(::testing::TempDir()) / ("codmoe_config_" + std::to_string(::getpid()));
-  fs::create_directories(folder);
+fs::path write(const fs::path& folder, const std::string& text) {
   std::ofstream(folder / "run.yaml") << text;
   return folder / "run.yaml";
 }
 
 engine::TrainOptions load_text(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  return load<engine::TrainOptions>(write(text), overrides);
+  const test::TemporaryFolder folder;
+  return load<engine::TrainOptions>(write(folder, text), overrides);
 }
 
 /// The one line that a user sees.
@@ -87,7 +86,8 @@ TEST(Yaml, OverridesWinAndAreNamed) {
 }
 
 TEST(Yaml, PathsAreRelativeToTheirFile) {
-  const auto file = write("data: {train: {dir: sets/a}}\nbackbone: {weights: /abs/w.safetensors}\n");
+  const test::TemporaryFolder folder;
+  const auto file = write(folder, "data: {train: {dir: sets/a}}\nbackbone: {weights: /abs/w.safetensors}\n");
   const auto options = load<engine::TrainOptions>(file, {"data.val.dir=b"});
   EXPECT_EQ(options.data.train.dir, file.parent_path() / "sets/a");
   EXPECT_EQ(options.model.backbone.weights, "/abs/w.safetensors");

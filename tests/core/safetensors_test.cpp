@@ -10,21 +10,16 @@
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::core {
 namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// One path a test, removed with the test.
+/// One file a test, removed with the test.
 class SafetensorsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ = std::filesystem::path(testing::TempDir()) /
-            (std::string("codmoe-") + testing::UnitTest::GetInstance()->current_test_info()->name() + ".safetensors");
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-
   void write(const std::string& bytes) const { std::ofstream(path_, std::ios::binary) << bytes; }
 
   /// A file with this header and `data_bytes` zero bytes behind it.
@@ -48,7 +43,8 @@ class SafetensorsTest : public testing::Test {
     return "it was accepted";
   }
 
-  std::filesystem::path path_;
+  test::TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / "a.safetensors";
 };
 
 at::Tensor bools(std::initializer_list<int> values) { return at::tensor(values).to(at::kBool); }
@@ -150,9 +146,8 @@ TEST_F(SafetensorsTest, AFailedSaveLeavesTheOldFile) {
 
 TEST_F(SafetensorsTest, NamesAMissingFileAndAFolder) {
   EXPECT_NE(refusal().find("no such file"), std::string::npos);
-  path_ = testing::TempDir();
+  path_ = folder_.path();
   EXPECT_NE(refusal().find("not a file"), std::string::npos);
-  path_.clear();
 }
 
 TEST_F(SafetensorsTest, RefusesEveryTruncation) {
@@ -192,13 +187,9 @@ struct Refused {
 // gtest prints parameters in test names and logs.
 void PrintTo(const Refused& refused, std::ostream* out) { *out << refused.what; }
 
-class SafetensorsHeaderTest : public SafetensorsTest, public testing::WithParamInterface<Refused> {
- protected:
-  void SetUp() override { path_ = std::filesystem::path(testing::TempDir()) / "codmoe-bad-header.safetensors"; }
-};
+class SafetensorsHeaderTest : public SafetensorsTest, public testing::WithParamInterface<Refused> {};
 
 TEST_P(SafetensorsHeaderTest, IsRefusedWithItsReason) {
-  path_ += std::string("-") + GetParam().what;
   write_header(GetParam().header, GetParam().data_bytes);
   EXPECT_NE(refusal().find(GetParam().message), std::string::npos) << refusal();
 }

@@ -65,7 +65,7 @@ TEST_F(DatasetTest, MissingAndEmptyFoldersAreNamed) {
   fs::create_directories(dir_ / "GT");
   EXPECT_TRUE(holds(error(), "has no images")) << error();
   fs::remove_all(dir_);
-  EXPECT_TRUE(holds(error(), dir_.string() + ": no such folder")) << error();
+  EXPECT_TRUE(holds(error(), dir_.path().string() + ": no such folder")) << error();
 }
 
 TEST_F(DatasetTest, TwoFilesOfOneNameAreAnError) {
@@ -101,6 +101,18 @@ TEST_F(DatasetTest, AListThatCannotBeMetIsAnError) {
   EXPECT_TRUE(holds(error(list), "'a' twice")) << error(list);
   write_bytes(list, "\n");
   EXPECT_TRUE(holds(error(list), "empty")) << error(list);
+}
+
+TEST_F(DatasetTest, FingerprintIsFnv1aOfTheNamesInOrder) {
+  for (const char* name : {"a b ü", "a", "b"}) write_pair(dir_, name, 4, 4);
+  const auto fingerprint = [&](const std::string& names) {
+    write_bytes(dir_ / "list.txt", names);
+    return Dataset({dir_, dir_ / "list.txt"}).fingerprint();
+  };
+  // h = 0xcbf29ce484222325; for each byte of each name and its line feed: h = (h ^ byte) * 0x100000001b3 mod 2^64.
+  EXPECT_EQ(fingerprint("a\nb\n"), "2-78ed6781f136a14e");
+  EXPECT_EQ(fingerprint("b\na\n"), "2-e29f019b41a1da9a");
+  EXPECT_EQ(fingerprint("a b ü\nb\n"), "2-7e1b8e4e655f65d1");
 }
 
 }  // namespace

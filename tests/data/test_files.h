@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,20 +12,14 @@
 
 #include "codmoe/core/error.h"
 #include "codmoe/data/image_file.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::data {
 
-/// A folder of its own for each test, removed with it.
+/// A folder of its own for each test.
 class FolderTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::path(testing::TempDir()) / "codmoe-data-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
-
-  std::filesystem::path dir_;
+  test::TemporaryFolder dir_;
 };
 
 inline void write_bytes(const std::filesystem::path& path, std::string_view bytes) {

@@ -7,6 +7,7 @@
 #include "codmoe/engine/predictor.h"
 #include "codmoe/nn/weights.h"
 #include "small_run.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::engine {
 namespace {
@@ -17,7 +18,6 @@ namespace fs = std::filesystem;
 class CheckpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::fresh_folder(::testing::UnitTest::GetInstance()->current_test_info()->name());
     options_ = testing::small_options(folder_);
     model_ = model::Detector(options_.model);
     optimizer_ = std::make_unique<AdamW>(*model_, options_.optimizer);
@@ -44,7 +44,7 @@ class CheckpointTest : public ::testing::Test {
     return "";
   }
 
-  fs::path folder_;
+  test::TemporaryFolder folder_;
   TrainOptions options_;
   model::Detector model_{nullptr};
   std::unique_ptr<AdamW> optimizer_;

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "codmoe/core/files.h"
 #include "codmoe/engine/trainer.h"
 #include "small_run.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::engine {
 namespace {
@@ -61,9 +63,16 @@ std::string last_file(const fs::path& folder, const char* name) {
   return core::read_file(find_checkpoint(folder, /*prefer_best=*/false) / name);
 }
 
-TEST(Resume, EndsWithTheSameBits) {
-  const auto folder = testing::fresh_folder("resume");
-  const auto options = testing::small_options(testing::small_dataset(folder));
+/// Whether the run has a bias that balances the load.
+class ResumeOf : public ::testing::TestWithParam<bool> {};
+
+TEST_P(ResumeOf, EndsWithTheSameBits) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  if (GetParam()) {
+    options.model.moe.routing = moe::RoutingKind::spatial;
+    options.model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
+  }
   train_alone(options, folder / "alone");
   const auto stopped_at = train_interrupted(options, folder / "stopped", 5);
   EXPECT_GE(stopped_at, 5);
@@ -71,10 +80,18 @@ TEST(Resume, EndsWithTheSameBits) {
   for (const auto* name : {"model.safetensors", "optimizer.safetensors"}) {
     EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "stopped", name)) << name << " differs";
   }
+  const auto model = core::load_safetensors(find_checkpoint(folder / "alone", false) / "model.safetensors").tensors;
+  const auto bias = model.find("moe.0.router.selection_bias");
+  ASSERT_EQ(bias != model.end(), GetParam());
+  if (!GetParam()) return;
+  EXPECT_GT(bias->second.abs().max().item<double>(), 0.015);  // it moved in several steps
 }
 
+INSTANTIATE_TEST_SUITE_P(All, ResumeOf, ::testing::Bool(),
+                         [](const auto& which) { return which.param ? "SelectionBias" : "Plain"; });
+
 TEST(Resume, LogHasEveryStepOnce) {
-  const auto folder = testing::fresh_folder("resume_log");
+  const test::TemporaryFolder folder;
   const auto options = testing::small_options(testing::small_dataset(folder));
   train_interrupted(options, folder / "run", 3);
   std::ifstream log(folder / "run" / "metrics.jsonl");
@@ -88,8 +105,46 @@ TEST(Resume, LogHasEveryStepOnce) {
   EXPECT_EQ(steps, expected);
 }
 
+TEST(Resume, BeginsASecondEventFile) {
+  const test::TemporaryFolder folder;
+  const auto options = testing::small_options(testing::small_dataset(folder));
+  const auto stopped_at = train_interrupted(options, folder / "run", 3);
+  std::set<fs::path> events;
+  for (const auto& entry : fs::directory_iterator(folder / "run")) {
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) events.insert(entry.path());
+  }
+  ASSERT_EQ(events.size(), 2U);
+  // Behind the framed version and the frame's head and wall time, all of fixed size.
+  const auto start = tfevents::start_event(0, stopped_at + 1);
+  const auto bytes = core::read_file(*events.rbegin());
+  EXPECT_EQ(bytes.substr(tfevents::record(tfevents::version_event(0)).size() + 12 + 9, start.size() - 9),
+            start.substr(9));
+}
+
+TEST(Trainer, LogsLoadsAndScoresOfEachEpoch) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.data.val.dir = options.data.train.dir;
+  options.schedule = {.epochs = 2, .warmup_epochs = 0.5};
+  train_alone(options, folder / "run");
+  std::ifstream log(folder / "run" / "metrics.jsonl");
+  int epochs = 0;
+  for (std::string line; std::getline(log, line);) {
+    const auto entry = core::Json::parse(line);
+    if (!entry.contains("moe")) continue;
+    ++epochs;
+    const auto& layer = entry["moe"]["0"];
+    EXPECT_EQ(layer["decisions"], 8);
+    EXPECT_EQ(layer["load"].size(), options.model.moe.experts.size());
+    EXPECT_TRUE(layer["load"]["frequency"].is_number());
+    EXPECT_TRUE(entry["val"]["Smeasure"].is_number());
+    EXPECT_TRUE(entry["val"]["IoU"].is_number());
+  }
+  EXPECT_EQ(epochs, 2);
+}
+
 TEST(Resume, RefusesAnotherTrainingSet) {
-  const auto folder = testing::fresh_folder("resume_data");
+  const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
   options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
   train_alone(options, folder / "run");
@@ -100,7 +155,7 @@ TEST(Resume, RefusesAnotherTrainingSet) {
 }
 
 TEST(Trainer, SameSeedSameWeightsOtherSeedOther) {
-  const auto folder = testing::fresh_folder("seeds");
+  const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
   options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
   train_alone(options, folder / "a");

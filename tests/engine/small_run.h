@@ -1,22 +1,12 @@
 // A training run of a second or two, for the engine's tests.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
 
 #include "codmoe/data/synth.h"
 #include "codmoe/engine/options.h"
 
 namespace codmoe::engine::testing {
-
-/// An empty folder of this test.
-inline std::filesystem::path fresh_folder(const std::string& name) {
-  const auto folder = std::filesystem::path(::testing::TempDir()) / ("codmoe_engine_" + name);
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  return folder;
-}
 
 /// Eight synthetic images of 64 pixels.
 inline std::filesystem::path small_dataset(const std::filesystem::path& parent) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "codmoe/core/error.h"
+#include "support/register_once.h"
 #include "support/tensors.h"
 
 namespace codmoe::experts {
@@ -43,7 +44,7 @@ class Twice final : public Expert {
 
 TEST(Registry, TakesOtherExpertsOnce) {
   const auto make = [](const ExpertOptions&) { return std::make_shared<Twice>(); };
-  register_expert("registry_test_twice", make);
+  test::register_once("registry_test_twice", make);
   EXPECT_EQ(expert_names().back(), "registry_test_twice");
   const auto expert = make_expert("registry_test_twice", {.dim = 4});
   EXPECT_EQ(expert->forward(at::ones({1, 4, 1, 1})).sum().item<double>(), 8.0);

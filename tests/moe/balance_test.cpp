@@ -67,6 +67,20 @@ TEST(BalanceLoss, CountsAssignments) {
   EXPECT_TRUE(counts.equal(at::tensor({1.0F, 3.0F, 2.0F, 0.0F})));
 }
 
+TEST(BalanceLoss, CountsThePositionsOfSpatialRouting) {
+  const auto indices = at::tensor({1, 2, 1, 0, 0, 1, 2, 1}, at::kLong).view({1, 2, 2, 2});
+  const auto counts = assignment_counts(routing_of(at::full({1, 4, 2, 2}, 0.25), indices));
+  EXPECT_TRUE(counts.equal(at::tensor({2.0F, 4.0F, 2.0F, 0.0F})));
+}
+
+TEST(BalanceLoss, OtherMethodsLeaveOutTheImbalanceAlone) {
+  const auto routing = routing_of(at::full({2, 6}, 1.0 / 6, at::kDouble), at::zeros({2, 1}, at::kLong));
+  for (const auto method : {BalanceMethod::bias, BalanceMethod::off}) {
+    const BalanceOptions options{.method = method, .min = 1, .max = 1, .entropy = 0.5, .z = 0};
+    EXPECT_NEAR(balance_loss(routing, options, 0).item<double>(), -0.5 * std::log(6.0), 1e-12);
+  }
+}
+
 std::string refusal(const core::Json& tree) {
   BalanceOptions options;
   try {
@@ -81,6 +95,8 @@ TEST(BalanceOptions, RefusesWhatMakesNoSchedule) {
   EXPECT_EQ(refusal({{"start", 30}, {"end", 30}}), "end must be after start (30); it is 30");
   EXPECT_EQ(refusal({{"min", 0.5}}), "max must be at least min (0.5); it is 0.0001");
   EXPECT_EQ(refusal({{"entropy", -1}}), "entropy must be at least 0; it is -1");
+  EXPECT_EQ(refusal({{"rate", 0}}), "rate must be above 0; it is 0");
+  EXPECT_NE(refusal({{"method", "aux"}}).find("loss, bias, off"), std::string::npos) << refusal({{"method", "aux"}});
   EXPECT_EQ(refusal({{"start", 0}, {"end", 1}}), "it was accepted");
 }
 

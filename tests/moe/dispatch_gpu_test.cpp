@@ -1,14 +1,13 @@
 // Every dispatch on a GPU against float64 on the CPU, and what must not wait for the device.
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #ifdef CODMOE_CUDA
 #include <c10/cuda/CUDAFunctions.h>
 #endif
 
-#include "moe/layer_run.h"
+#include "moe/layer_cases.h"
 
 namespace codmoe::moe {
 namespace {
@@ -20,42 +19,32 @@ class GpuDispatch : public testing::Test {
   }
 };
 
-class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<Dispatch> {
- protected:
-  static void compare(bool autocast, const Deviations& limits) {
-    for (const auto norm : kNorms) {
-      for (const bool training : {false, true}) {
-        SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
-        const auto found = compare_with_float64(c10::kCUDA, GetParam(), norm, training, autocast);
-        EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
-        EXPECT_LE(found.output, limits.output);
-        EXPECT_LE(found.gradient, limits.gradient);
-        EXPECT_LE(found.statistics, limits.statistics);
-      }
-    }
-  }
-};
+class GpuPrecision : public GpuDispatch, public testing::WithParamInterface<StrategyAndRouting> {};
 
 TEST_P(GpuPrecision, Float32IsNearFloat64) {
   auto& context = at::globalContext();
   const bool tf32 = context.allowTF32CuDNN();
   context.setAllowTF32CuDNN(false);  // cuBLAS doesn't use it by default
-  compare(/*autocast=*/false, {.output = 2e-5, .gradient = 2e-4, .statistics = 2e-5});
+  expect_near_float64(c10::kCUDA, GetParam(), /*autocast=*/false,
+                      {.output = 2e-5, .gradient = 2e-4, .statistics = 2e-5});
   context.setAllowTF32CuDNN(tf32);
 }
 
 TEST_P(GpuPrecision, AutocastIsNearFloat64) {
-  compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
+  expect_near_float64(c10::kCUDA, GetParam(), /*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.05});
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
-                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+INSTANTIATE_TEST_SUITE_P(All, GpuPrecision, kStrategiesAndRoutings, case_name);
 
 TEST_F(GpuDispatch, DenseAndBatchedAgreeInFloat64) {
-  auto layer = make_layer(18, {}, 31);
-  layer->to(c10::kCUDA);
-  const auto x = spread_images({9, 18, 7, 5}, 32).to(c10::kCUDA);
-  expect_same(run_layer(layer, Dispatch::dense, x, x), run_layer(layer, Dispatch::batched, x, x), 1e-10);
+  test::for_all(25, draw_layer, [](const LayerCase& c) {
+    auto layer = c.layer();
+    layer->to(c10::kCUDA);
+    const auto x = lay_out(c.images().to(c10::kCUDA), c.input);
+    const auto upstream = lay_out(c.upstreams().to(c10::kCUDA), c.upstream);
+    expect_same(run_layer(layer, Dispatch::dense, x, upstream), run_layer(layer, Dispatch::batched, x, upstream),
+                1e-10);
+  });
 }
 
 TEST_F(GpuDispatch, TiesGoToTheLowestIndex) {
@@ -78,14 +67,17 @@ class ThrowOnSync {
 /// A training step of a small layer on the GPU, at each call.
 class Step {
  public:
-  Step(Dispatch strategy, nn::NormKind norm)
-      : layer_(16, MoeOptions{.dispatch = strategy, .norm = norm}),
+  Step(Dispatch strategy, nn::NormKind norm, RoutingKind routing = RoutingKind::global)
+      : layer_(16,
+               MoeOptions{
+                   .routing = routing, .dispatch = strategy, .norm = norm, .balance = {.method = BalanceMethod::bias}}),
         x_(test::randn({8, 16, 6, 6}, 35).to(c10::kCUDA, at::kFloat)) {
     layer_->to(c10::kCUDA);
   }
   void operator()() {
     const auto output = layer_->forward(x_);
     (output.y_bchw.square().mean() + balance_loss(output.routing, layer_->options().balance, 0)).backward();
+    layer_->update_balance();
   }
   void train(bool on) { layer_->train(on); }
 
@@ -95,14 +87,16 @@ class Step {
 };
 
 TEST_F(GpuDispatch, DenseNeverWaitsForTheDevice) {
-  for (const auto norm : kNorms) {
-    SCOPED_TRACE(core::name_of(norm));
-    Step step(Dispatch::dense, norm);
-    step();  // libraries may wait when they start
-    const ThrowOnSync guard;
-    EXPECT_NO_THROW(step());
-    step.train(false);
-    EXPECT_NO_THROW(step());
+  for (const auto routing : {RoutingKind::global, RoutingKind::spatial}) {
+    for (const auto norm : kNorms) {
+      SCOPED_TRACE(fmt::format("{} {}", core::name_of(routing), core::name_of(norm)));
+      Step step(Dispatch::dense, norm, routing);
+      step();  // libraries may wait when they start
+      const ThrowOnSync guard;
+      EXPECT_NO_THROW(step());
+      step.train(false);
+      EXPECT_NO_THROW(step());
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <ostream>
@@ -11,7 +12,15 @@
 #include "codmoe/nn/weights.h"
 #include "support/tensors.h"
 
+// GoogleTest prints parameters so.
+namespace codmoe::nn {
+inline void PrintTo(NormKind kind, std::ostream* stream) { *stream << core::name_of(kind); }
+}  // namespace codmoe::nn
+
 namespace codmoe::moe {
+
+inline void PrintTo(Dispatch dispatch, std::ostream* stream) { *stream << core::name_of(dispatch); }
+inline void PrintTo(RoutingKind routing, std::ostream* stream) { *stream << core::name_of(routing); }
 
 struct LayerRun {
   at::Tensor y;
@@ -86,6 +95,15 @@ inline at::Tensor spread_images(at::IntArrayRef shape, uint64_t seed) {
 
 constexpr nn::NormKind kNorms[] = {nn::NormKind::batch, nn::NormKind::group, nn::NormKind::layer};
 
+using StrategyAndRouting = std::tuple<Dispatch, RoutingKind>;
+inline const auto kStrategiesAndRoutings =
+    testing::Combine(testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
+                     testing::Values(RoutingKind::global, RoutingKind::spatial));
+inline std::string case_name(const testing::TestParamInfo<StrategyAndRouting>& which) {
+  const auto& [strategy, routing] = which.param;
+  return fmt::format("{}_{}", core::name_of(strategy), core::name_of(routing));
+}
+
 /// The deviations of a float32 layer on `device` from the same layer in float64 on the CPU.
 struct Deviations {
   double output = 0, gradient = 0, statistics = 0;
@@ -93,10 +111,10 @@ struct Deviations {
 };
 
 inline Deviations compare_with_float64(const c10::Device& device, Dispatch strategy, nn::NormKind norm, bool training,
-                                       bool autocast) {
-  auto exact = make_layer(24, {.norm = norm}, 11);
+                                       bool autocast, RoutingKind routing = RoutingKind::global) {
+  auto exact = make_layer(24, {.routing = routing, .norm = norm}, 11);
   exact->to(at::kFloat);  // both layers hold the same float32 values
-  SparseCODMoE layer(24, MoeOptions{.norm = norm});
+  SparseCODMoE layer(24, MoeOptions{.routing = routing, .norm = norm});
   nn::load_state(*layer, nn::state_dict(*exact));
   exact->to(at::kDouble);
   layer->to(device);
@@ -122,6 +140,22 @@ inline Deviations compare_with_float64(const c10::Device& device, Dispatch strat
   found.gradient = test::worst_deviation(actual.gradients, expected.gradients);
   found.statistics = test::worst_deviation(actual.buffers, expected.buffers);
   return found;
+}
+
+/// The same for every norm, in training and evaluation.
+inline void expect_near_float64(const c10::Device& device, const StrategyAndRouting& which, bool autocast,
+                                const Deviations& limits) {
+  const auto& [strategy, routing] = which;
+  for (const auto norm : kNorms) {
+    for (const bool training : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
+      const auto found = compare_with_float64(device, strategy, norm, training, autocast, routing);
+      EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
+      EXPECT_LE(found.output, limits.output);
+      EXPECT_LE(found.gradient, limits.gradient);
+      EXPECT_LE(found.statistics, limits.statistics);
+    }
+  }
 }
 
 }  // namespace codmoe::moe

@@ -17,6 +17,7 @@ core::TensorMap load(const char* name) {
 
 struct Mode {
   const char* name;
+  RoutingKind routing;
   nn::NormKind norm;
   bool training;
   double temperature;
@@ -29,7 +30,8 @@ void expect_layer(const core::TensorMap& file, const Mode& mode, Dispatch strate
     std::erase_if(parameters, [](const auto& item) { return item.first.find("running_") != std::string::npos; });
   }
   const auto x = file.at("input").to(at::kDouble);
-  SparseCODMoE layer(x.size(1), MoeOptions{.norm = mode.norm, .router = {.temperature = mode.temperature}});
+  SparseCODMoE layer(
+      x.size(1), MoeOptions{.routing = mode.routing, .norm = mode.norm, .router = {.temperature = mode.temperature}});
   layer->to(at::kDouble);
   layer->train(mode.training);
   nn::load_state(*layer, parameters);  // refuses any name that is missing or too much
@@ -49,12 +51,10 @@ void expect_layer(const core::TensorMap& file, const Mode& mode, Dispatch strate
   }
 }
 
-TEST(LayerVectors, ForwardAndBackwardAgree) {
-  const std::vector<Dispatch> all = {Dispatch::sequential, Dispatch::batched, Dispatch::dense};
-  const Mode modes[] = {{"batch_eval", nn::NormKind::batch, false, 1.0, all},
-                        {"batch_train", nn::NormKind::batch, true, 1.0, {Dispatch::batched, Dispatch::dense}},
-                        {"group", nn::NormKind::group, true, 1.75, all}};
-  const auto file = load("layer.safetensors");
+const std::vector<Dispatch> kAll = {Dispatch::sequential, Dispatch::batched, Dispatch::dense};
+
+void expect_layers(const char* name, const std::vector<Mode>& modes) {
+  const auto file = load(name);
   for (const auto& mode : modes) {
     for (const auto strategy : mode.strategies) {
       SCOPED_TRACE(fmt::format("{} {}", mode.name, core::name_of(strategy)));
@@ -63,13 +63,31 @@ TEST(LayerVectors, ForwardAndBackwardAgree) {
   }
 }
 
+TEST(LayerVectors, ForwardAndBackwardAgree) {
+  constexpr auto kGlobal = RoutingKind::global;
+  expect_layers("layer.safetensors",
+                {{"batch_eval", kGlobal, nn::NormKind::batch, false, 1.0, kAll},
+                 {"batch_train", kGlobal, nn::NormKind::batch, true, 1.0, {Dispatch::batched, Dispatch::dense}},
+                 {"group", kGlobal, nn::NormKind::group, true, 1.75, kAll}});
+}
+
+TEST(LayerVectors, SpatialForwardAndBackwardAgree) {
+  constexpr auto kSpatial = RoutingKind::spatial;
+  expect_layers("spatial_layer.safetensors",
+                {{"batch_eval", kSpatial, nn::NormKind::batch, false, 1.0, kAll},
+                 {"batch_train", kSpatial, nn::NormKind::batch, true, 1.75, {Dispatch::batched, Dispatch::dense}},
+                 {"layer", kSpatial, nn::NormKind::layer, true, 1.0, kAll}});
+}
+
 struct Term {
   const char* name;
   double coefficient, entropy, z;
 };
 
-TEST(BalanceVectors, ValuesAndGradientsAgree) {
-  const auto file = load("balance.safetensors");
+class BalanceVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(BalanceVectors, ValuesAndGradientsAgree) {
+  const auto file = load(GetParam());
   for (const auto& term :
        {Term{"imbalance", 1, 0, 0}, Term{"entropy", 0, 1, 0}, Term{"z", 0, 0, 1}, Term{"all", 0.5, 0.25, 0.125}}) {
     SCOPED_TRACE(term.name);
@@ -89,6 +107,8 @@ TEST(BalanceVectors, ValuesAndGradientsAgree) {
     EXPECT_TRUE(test::is_near(gradient(probs), expected.at("grad_probs"), kTolerance));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, BalanceVectors, testing::Values("balance.safetensors", "spatial_balance.safetensors"));
 
 }  // namespace
 }  // namespace codmoe::moe

@@ -1,6 +1,5 @@
 // The layer in float32 and under bfloat16 autocast, on the CPU, against float64; dispatch_gpu_test.cpp does the same on
 // a GPU.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "moe/layer_run.h"
@@ -8,32 +7,18 @@
 namespace codmoe::moe {
 namespace {
 
-class Precision : public testing::TestWithParam<Dispatch> {
- protected:
-  static void compare(bool autocast, const Deviations& limits) {
-    for (const auto norm : kNorms) {
-      for (const bool training : {false, true}) {
-        SCOPED_TRACE(fmt::format("{} {}", core::name_of(norm), training ? "training" : "evaluation"));
-        const auto found = compare_with_float64(c10::kCPU, GetParam(), norm, training, autocast);
-        EXPECT_TRUE(found.same_routes);  // the router is float32 under autocast too
-        EXPECT_LE(found.output, limits.output);
-        EXPECT_LE(found.gradient, limits.gradient);
-        EXPECT_LE(found.statistics, limits.statistics);
-      }
-    }
-  }
-};
+class Precision : public testing::TestWithParam<StrategyAndRouting> {};
 
 TEST_P(Precision, Float32IsNearFloat64) {
-  compare(/*autocast=*/false, {.output = 3e-6, .gradient = 3e-5, .statistics = 3e-6});
+  expect_near_float64(c10::kCPU, GetParam(), /*autocast=*/false,
+                      {.output = 3e-6, .gradient = 3e-5, .statistics = 3e-6});
 }
 
 TEST_P(Precision, AutocastIsNearFloat64) {
-  compare(/*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.02});
+  expect_near_float64(c10::kCPU, GetParam(), /*autocast=*/true, {.output = 0.05, .gradient = 0.2, .statistics = 0.02});
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Precision, testing::Values(Dispatch::sequential, Dispatch::batched, Dispatch::dense),
-                         [](const auto& which) { return std::string(core::name_of(which.param)); });
+INSTANTIATE_TEST_SUITE_P(All, Precision, kStrategiesAndRoutings, case_name);
 
 }  // namespace
 }  // namespace codmoe::moe

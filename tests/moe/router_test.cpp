@@ -66,11 +66,11 @@ TEST(Router, TemperatureDividesTheClampedLogits) {
   EXPECT_NEAR(routing.weights[0][0].item<double>(), 1 / (1 + std::exp((4.0 - 10.0) / 2)), 1e-6);
 }
 
-TEST(Router, AddsNoiseInTrainingAlone) {
-  auto router = identity_router(4, 1, {.noise = 0.5});
-  const auto x = at::zeros({20000, 4, 1, 1});
+/// `router` has 4 experts and noise 0.5, and agrees on them for `x`.
+void expect_noise_in_training_alone(Router router, const at::Tensor& x) {
   router->eval();
-  EXPECT_TRUE(router->forward(x).probs.equal(at::full({20000, 4}, 0.25)));
+  const auto calm = router->forward(x).probs;
+  EXPECT_TRUE(calm.equal(at::full(calm.sizes(), 0.25)));
   router->train();
   at::manual_seed(1);
   const auto routing = router->forward(x);
@@ -78,10 +78,18 @@ TEST(Router, AddsNoiseInTrainingAlone) {
   // A difference of two log-probabilities is a difference of two independent noises.
   const auto log_probs = routing.probs.log();
   EXPECT_NEAR((log_probs.select(1, 0) - log_probs.select(1, 3)).std().item<double>(), 0.5 * std::sqrt(2.0), 0.01);
+  at::manual_seed(1);
+  EXPECT_TRUE(router->forward(x).probs.equal(routing.probs));  // the seeded generator's
 }
 
-TEST(Router, IsFloat32UnderAutocast) {
-  Router router(16, 6, 2, RouterOptions{});
+TEST(Router, AddsNoiseInTrainingAlone) {
+  expect_noise_in_training_alone(identity_router(4, 1, {.noise = 0.5}), at::zeros({20000, 4, 1, 1}));
+}
+
+class RouterKinds : public testing::TestWithParam<RoutingKind> {};
+
+TEST_P(RouterKinds, IsFloat32UnderAutocast) {
+  Router router(16, 6, 2, RouterOptions{}, RouterForm{.routing = GetParam()});
   const auto x = test::randn({8, 16, 5, 5}, 4).to(at::kFloat);
   const auto plain = router->forward(x);
   const auto from_bfloat16 = router->forward(x.to(at::kBFloat16).to(at::kFloat));
@@ -98,8 +106,8 @@ TEST(Router, IsFloat32UnderAutocast) {
   EXPECT_TRUE(test::is_near(router->forward(x.to(at::kBFloat16)).logits, from_bfloat16.logits, 1e-6));
 }
 
-TEST(Router, GradientsFlowThroughTheWeights) {
-  auto layer = make_layer(8, {}, 12);
+TEST_P(RouterKinds, GradientsFlowThroughTheWeights) {
+  auto layer = make_layer(8, {.routing = GetParam()}, 12);
   layer->eval();
   const auto x = spread_images({5, 8, 3, 3}, 13);
   const auto upstream = test::randn(x.sizes(), 14);
@@ -107,15 +115,18 @@ TEST(Router, GradientsFlowThroughTheWeights) {
   auto weight = layer->named_parameters()["router.gate.weight"];
   const auto objective = [&](double step) {
     const at::NoGradGuard no_grad;
-    weight[2][3] += step;
+    weight[2][1] += step;
     const double value = (layer->forward(x).y_bchw * upstream).sum().item<double>();
-    weight[2][3] -= step;
+    weight[2][1] -= step;
     return value;
   };
   const double expected = (objective(1e-5) - objective(-1e-5)) / 2e-5;
   ASSERT_GT(std::abs(expected), 1e-3);
-  EXPECT_NEAR(gradient[2][3].item<double>(), expected, 1e-6 * std::abs(expected) + 1e-8);
+  EXPECT_NEAR(gradient[2][1].item<double>(), expected, 1e-6 * std::abs(expected) + 1e-8);
 }
+
+INSTANTIATE_TEST_SUITE_P(All, RouterKinds, testing::Values(RoutingKind::global, RoutingKind::spatial),
+                         [](const auto& which) { return std::string(core::name_of(which.param)); });
 
 TEST(Router, OneExpertHasWeightOneAndNoGradient) {
   auto layer = make_layer(8, {.top_k = 1}, 15);
@@ -123,6 +134,50 @@ TEST(Router, OneExpertHasWeightOneAndNoGradient) {
   const auto run = run_layer(layer, Dispatch::batched, x, x);
   EXPECT_TRUE(run.routing.weights.equal(at::ones({5, 1}, at::kDouble)));
   EXPECT_LT(run.gradients.at("router.gate.weight").abs().max().item<double>(), 1e-12);
+}
+
+/// A spatial router of 4 experts that agree everywhere: its gate is zero.
+Router even_router(const RouterOptions& options, bool selection_bias = false) {
+  Router router(8, 4, 2, options, RouterForm{.routing = RoutingKind::spatial, .selection_bias = selection_bias});
+  const at::NoGradGuard no_grad;
+  router->named_parameters()["gate.weight"].zero_();
+  router->named_parameters()["gate.bias"].zero_();
+  return router;
+}
+
+TEST(SpatialRouter, AddsNoiseToEveryPositionInTrainingAlone) {
+  expect_noise_in_training_alone(even_router({.noise = 0.5}), at::zeros({2, 8, 100, 100}));
+}
+
+TEST(SpatialRouter, TemperatureDividesTheClampedLogits) {
+  auto router = even_router({.temperature = 2.0});
+  router->eval();
+  {
+    const at::NoGradGuard no_grad;
+    router->named_parameters()["gate.bias"].copy_(at::tensor({30.0F, 4.0F, 0.0F, 0.0F}));
+  }
+  const auto routing = router->forward(at::zeros({1, 8, 2, 3}));
+  const double expected = 1 / (1 + std::exp((4.0 - 10.0) / 2));
+  EXPECT_TRUE(test::is_near(routing.weights.select(1, 0), at::full({1, 2, 3}, expected), 1e-6));
+}
+
+TEST(SpatialRouter, TiesGoToTheLowestIndexEverywhere) {
+  auto router = even_router({});
+  const auto x = test::randn({2, 8, 3, 5}, 6).to(at::kFloat);
+  const auto first_two = at::tensor({0, 1}, at::kLong).view({1, 2, 1, 1}).expand({2, 2, 3, 5});
+  EXPECT_TRUE(router->forward(x).indices.equal(first_two));
+}
+
+TEST(SelectionBias, IsABufferOfItsMethodAlone) {
+  EXPECT_FALSE(even_router({})->selection_bias().has_value());
+  EXPECT_FALSE(nn::state_dict(*even_router({})).contains("selection_bias"));
+  auto router = even_router({}, /*selection_bias=*/true);
+  EXPECT_TRUE(nn::state_dict(*router).at("selection_bias").equal(at::zeros({4})));
+  router->selection_bias()->copy_(at::tensor({0.0F, 0.0F, 0.1F, 0.2F}));
+  const auto routing = router->forward(at::zeros({1, 8, 2, 2}));
+  EXPECT_TRUE(routing.indices.equal(at::tensor({3, 2}, at::kLong).view({1, 2, 1, 1}).expand({1, 2, 2, 2})));
+  EXPECT_TRUE(routing.weights.equal(at::full({1, 2, 2, 2}, 0.5)));
+  EXPECT_TRUE(routing.probs.equal(at::full({1, 4, 2, 2}, 0.25)));
 }
 
 }  // namespace

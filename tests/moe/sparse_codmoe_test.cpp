@@ -30,6 +30,7 @@ TEST(MoeOptions, RefusesWhatIsNoPool) {
   expect_has(refusal({{"top_k", 7}}), "top_k must be in [1, 6]");
   expect_has(refusal({{"top_k", 0}}), "top_k must be at least 1");
   expect_has(refusal({{"dispatch", "fast"}}), "auto, sequential, batched, dense");
+  expect_has(refusal({{"routing", "patch"}}), "global, spatial");
   expect_has(refusal({{"balance", {{"end", 3}}}}), "balance.end must be after start (30)");
   EXPECT_EQ(refusal({{"experts", {"edge", "edge"}}, {"top_k", 2}, {"norm", "layer"}}), "it was accepted");
 }

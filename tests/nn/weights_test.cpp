@@ -68,6 +68,11 @@ TEST(Weights, StateDictHoldsParametersAndBuffersAndSharesTheirMemory) {
   EXPECT_EQ(net->parameters()[1].sum().item<double>(), 27.0);
 }
 
+TEST(Weights, CountsTheValuesOfParametersAlone) {
+  EXPECT_EQ(count_parameters(*make_net()),
+            3 * 2 + 3 + 3 + 3);  // convolution with bias, then norm without its statistics
+}
+
 TEST(Weights, StateDictLeavesOutWhatTheModuleDoesNotHave) {
   const torch::nn::BatchNorm2d plain(torch::nn::BatchNorm2dOptions(3).affine(false).track_running_stats(false));
   EXPECT_TRUE(state_dict(*plain).empty());

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "codmoe/data/image_file.h"
+#include "support/temporary_folder.h"
 
 namespace codmoe::report {
 
@@ -18,17 +19,12 @@ inline testing::AssertionResult contains(const std::string& text, const std::str
          << "\"" << part << "\" is" << (found ? "" : " not") << " in: " << text.substr(0, 2000);
 }
 
-/// A folder of its own for each test, removed with it.
+/// A folder of its own for each test.
 class FolderTest : public testing::Test {
  protected:
   FolderTest() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    dir_ = std::filesystem::path(testing::TempDir()) /
-           (std::string("codmoe-report-") + test->test_suite_name() + "-" + test->name());
-    std::filesystem::remove_all(dir_);
     for (const char* folder : {"GT", "Imgs", "pred"}) std::filesystem::create_directories(dir_ / folder);
   }
-  ~FolderTest() override { std::filesystem::remove_all(dir_); }
 
   std::filesystem::path gt() const { return dir_ / "GT"; }
   std::filesystem::path images() const { return dir_ / "Imgs"; }
@@ -46,7 +42,7 @@ class FolderTest : public testing::Test {
     return image;
   }
 
-  std::filesystem::path dir_;
+  test::TemporaryFolder dir_;
 };
 
 }  // namespace codmoe::report

@@ -31,7 +31,7 @@ TEST_F(Folders, ScoresEveryPairInTheOrderOfNames) {
   ASSERT_EQ(evaluation.datasets().size(), 1U);
   const DatasetResult& result = evaluation.datasets()[0];
   EXPECT_EQ(evaluation.run(), "pred");
-  EXPECT_EQ(result.name(), dir_.filename());  // masks of a dataset take its name
+  EXPECT_EQ(result.name(), dir_.path().filename());  // masks of a dataset take its name
   ASSERT_EQ(result.images().size(), 3U);
   EXPECT_EQ(result.images()[0].item.name, "a");
   EXPECT_DOUBLE_EQ(result.images()[0].at("IoU"), 1);
@@ -98,7 +98,7 @@ TEST_F(Folders, PredictionsOfAnotherSizeAreResizedWithANote) {
   EXPECT_DOUBLE_EQ(evaluation.datasets()[0].images()[0].at("IoU"), 1);
   const std::string note = "1 of 2 predictions resized to their mask's size: a (100x80 to 50x40)";
   EXPECT_EQ(evaluation.datasets()[0].notes(), std::vector{note});
-  EXPECT_TRUE(contains(format_table({&evaluation, 1}), "note: " + dir_.filename().string() + ": " + note));
+  EXPECT_TRUE(contains(format_table({&evaluation, 1}), "note: " + dir_.path().filename().string() + ": " + note));
 }
 
 TEST_F(Folders, MasksOfZeroAndOneAreNoted) {

@@ -1,5 +1,5 @@
-"""Writes test vectors as safetensors files, by the format's own description and without its library, so that the C++
-reader is checked too."""
+"""Writes and reads safetensors files, by the format's own description and without its library, so that the C++ reader
+and writer are checked too."""
 
 import json
 import struct
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-NAMES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64"}
+NAMES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.bfloat16: "BF16"}
+TYPES = {name: dtype for dtype, name in NAMES.items()}
 
 
 def save(path, tensors):
@@ -26,6 +27,21 @@ def save(path, tensors):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def load(path):
+    """-> (tensors by name, metadata)."""
+    data = bytearray(Path(path).read_bytes())
+    length, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        dtype = TYPES[entry["dtype"]]
+        flat = torch.frombuffer(data[begin:end], dtype=dtype) if end > begin else torch.empty(0, dtype=dtype)
+        tensors[name] = flat.reshape(entry["shape"])
+    return tensors, metadata
 
 
 def single(tensor):

@@ -32,6 +32,7 @@ struct Normalization {
   std::array<double, 3> std{};
 };
 
+/// A feature pyramid under timm's names.
 class Backbone : public torch::nn::Module {
  public:
   /// Strides of the features, finest first.
@@ -39,12 +40,14 @@ class Backbone : public torch::nn::Module {
 
   using torch::nn::Module::Module;
 
-  /// x: [B, 3, H, W], normalised by normalization().
-  /// Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)].
+  /// x: [B, 3, H, W], RGB normalised by normalization(), of the weights' dtype.
+  /// Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)] of that dtype.
+  /// @throws c10::Error from LibTorch for another number of channels or dtype.
   virtual std::vector<at::Tensor> forward(const at::Tensor& x_bchw) = 0;
 
   /// Channels of each feature, finest first.
   virtual std::vector<int64_t> channels() const = 0;
+  /// Of the images that the weights were trained on.
   virtual Normalization normalization() const = 0;
 
   /// Keys of a weights file that begin so belong to the classifier that the pyramid doesn't have.

@@ -11,11 +11,13 @@
 
 namespace codmoe::backbone {
 
+/// Compound scaling: widths are rounded to multiples of 8, depths up.
 struct EfficientNetLiteOptions {
   double width = 1.0;  ///< channel multiplier
   double depth = 1.0;  ///< multiplier of each stage's number of blocks
 };
 
+/// Shapes, dtype and errors: backbone.h.
 class EfficientNetLite : public Backbone {
  public:
   explicit EfficientNetLite(const EfficientNetLiteOptions& options);

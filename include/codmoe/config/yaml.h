@@ -22,6 +22,7 @@ Tree read_yaml(const std::filesystem::path& file);
 /// Applies "key.path=value", the value in YAML. @throws core::UsageError for text of another form.
 void apply_override(Tree& tree, const std::string& assignment);
 
+/// YAML that read_yaml() takes back.
 std::string to_yaml(const core::Json& tree);
 
 /// Defaults, then the file (where given), then the overrides in their order.
@@ -34,6 +35,7 @@ T load(const std::filesystem::path& file, const std::vector<std::string>& overri
   return options;
 }
 
+/// All options with their values, as YAML that load() takes back.
 template <class T>
 std::string dump(const T& options) {
   return to_yaml(core::write_options(options));

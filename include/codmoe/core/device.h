@@ -14,7 +14,7 @@ c10::Device parse_device(const std::string& text);
 /// "NVIDIA H100 80GB HBM3" or "CPU, 2 threads".
 std::string device_name(const c10::Device& device);
 
-/// Waits for everything queued on the device; nothing to do on the CPU.
+/// Waits for everything queued on the device; nothing to do on the CPU. @throws c10::Error where the GPU failed.
 void synchronize(const c10::Device& device);
 
 }  // namespace codmoe::core

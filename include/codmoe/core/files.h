@@ -14,6 +14,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 std::string read_file(const std::filesystem::path& path);
 
 /// Syncs a folder's entries to disk, so that a rename in it survives a power cut.
+/// @throws Error naming the folder and the system's reason.
 void sync_folder(const std::filesystem::path& folder);
 
 }  // namespace codmoe::core

@@ -39,22 +39,25 @@ struct Range {
   std::string text() const;
 };
 
+/// For a field's visit(): every number; min or more; more than min; min to max, both included.
 inline Range any_number() { return {}; }
 inline Range at_least(double min) { return {.min = min}; }
 inline Range above(double min) { return {.min = min, .open_min = true}; }
 inline Range between(double min, double max) { return {.min = min, .max = max}; }
 
+/// The list that an enum's enum_names() returns: each value with its name in YAML, in the order of messages.
 template <class Enum, std::size_t N>
 constexpr std::array<std::pair<std::string_view, Enum>, N> names(const std::pair<std::string_view, Enum> (&list)[N]) {
   return std::to_array(list);
 }
 
+/// An enum that has enum_names().
 template <class T>
 concept NamedEnum = requires(T value) {
   enum_names(value);
 };
 
-/// The name of an enum value, as it stands in YAML.
+/// The name of an enum value, as it stands in YAML. @throws Error for a value that enum_names() lacks.
 template <NamedEnum T>
 std::string_view name_of(T value) {
   for (const auto& [name, candidate] : enum_names(value)) {

@@ -26,7 +26,7 @@ using Origins = std::map<std::string, Origin>;
 template <class T>
 void read_options(const Json& tree, const Origins& origins, T& options);
 
-/// All fields in their order.
+/// All fields in their order, enums by name, paths as text; read_options() takes it back.
 template <class T>
 Json write_options(const T& options);
 

@@ -13,6 +13,7 @@ namespace codmoe::core {
 /// Tensors by name, in the order of their names.
 using TensorMap = std::map<std::string, at::Tensor>;
 
+/// What a file holds.
 struct SafetensorsFile {
   TensorMap tensors;                            ///< contiguous, on the CPU, each with its own memory
   std::map<std::string, std::string> metadata;  ///< the header's "__metadata__"

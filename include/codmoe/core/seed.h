@@ -12,7 +12,8 @@ uint64_t mix_seed(uint64_t seed, uint64_t a, uint64_t b = 0);
 /// Seeds LibTorch's generators on the CPU and on every CUDA device.
 void seed_all(uint64_t seed);
 
-/// Makes LibTorch refuse or replace operations whose result depends on scheduling.
+/// Makes LibTorch replace operations whose result depends on scheduling; one without a replacement then throws
+/// c10::Error where it is called. Call it before the first operation on a GPU: cuBLAS reads its setting once.
 void set_deterministic(bool on);
 
 }  // namespace codmoe::core

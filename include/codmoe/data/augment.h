@@ -62,7 +62,8 @@ struct Sample {
 
 /// Resamples both to size x size once, with all the geometry in one affine map (beyond the border the picture is
 /// mirrored, the mask too), then changes the colours. The mask becomes soft at its edges. Without geometry this is
-/// `resize` with Interpolation::area.
+/// `resize` with Interpolation::area. The result is of that size, contiguous, on the CPU.
+/// @throws c10::Error where photograph and mask have other shapes or types than Sample says, or two sizes.
 Sample apply_augmentation(const Sample& sample, int64_t size, const Augmentation& augmentation);
 
 }  // namespace codmoe::data

@@ -16,6 +16,7 @@ struct Item {
   std::filesystem::path mask;
 };
 
+/// Where a dataset is, and what of it counts.
 struct DatasetOptions {
   std::filesystem::path dir;   ///< folder with Imgs (or Image, Images) and GT (or Mask, Masks)
   std::filesystem::path list;  ///< text file, one name a line, with or without extension; empty: everything in `dir`
@@ -52,6 +53,9 @@ class Dataset {
   const Item& item(int64_t index) const { return items_.at(static_cast<std::size_t>(index)); }
   const std::vector<Item>& items() const { return items_; }
   const std::filesystem::path& dir() const { return dir_; }
+  /// Tells this set from others: "N-HASH", the number of its items and the 64-bit FNV-1a hash (16 hexadecimal digits)
+  /// of their names in order, each with a line feed behind it. The files' content does not enter.
+  std::string fingerprint() const;
 
  private:
   std::filesystem::path dir_;

@@ -12,6 +12,7 @@
 
 namespace codmoe::data {
 
+/// Kinds of findings; their names are those of `codmoe-data check`.
 enum class Fault { unpaired, duplicate_name, unreadable, size_mismatch, empty_mask, full_mask, dark_mask, grey_mask };
 
 constexpr auto enum_names(Fault) {
@@ -25,6 +26,7 @@ constexpr auto enum_names(Fault) {
                              {"grey-mask", Fault::grey_mask}});
 }
 
+/// One fault of one file.
 struct Finding {
   Fault fault;
   bool falsifies = true;  ///< a score over this dataset would be wrong; otherwise worth a look
@@ -35,11 +37,12 @@ struct Finding {
 /// What one readable pair is like.
 struct PairFacts {
   std::string name;
-  int64_t width = 0;
-  int64_t height = 0;
-  double coverage = 0.0;  ///< part of the mask above 127
+  int64_t width = 0;      ///< pixels
+  int64_t height = 0;     ///< pixels
+  double coverage = 0.0;  ///< part of the mask above 127, in [0, 1]
 };
 
+/// Everything about one dataset folder.
 struct Examination {
   std::vector<PairFacts> pairs;   ///< pairs that could be read, by name
   std::vector<Finding> findings;  ///< by file

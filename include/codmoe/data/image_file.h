@@ -31,7 +31,8 @@ at::Tensor read_mask(const std::filesystem::path& path);
 /// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.
 void write_png(const std::filesystem::path& path, const at::Tensor& image_u8);
 
-/// Resamples [H, W] or [H, W, 3] uint8 to height x width.
+/// Resamples [H, W] or [H, W, 3] uint8 to height x width pixels; channels stay.
+/// @throws c10::Error for another shape or dtype, or a size below 1.
 at::Tensor resize(const at::Tensor& image_u8, int64_t height, int64_t width, Interpolation interpolation);
 
 }  // namespace codmoe::data

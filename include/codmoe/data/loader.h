@@ -15,12 +15,14 @@
 
 namespace codmoe::data {
 
+/// B samples of one size, on the CPU.
 struct Batch {
   at::Tensor images;  ///< uint8 [B, 3, S, S], RGB; pinned where the loader was asked to
   at::Tensor masks;   ///< uint8 [B, 1, S, S], 0 ... 255, soft at the edges
   std::vector<std::string> names;
 };
 
+/// How a dataset is cut into batches.
 struct LoaderOptions {
   int64_t batch_size = 16;
   int64_t size = 352;      ///< side of the square batch, pixels
@@ -55,12 +57,14 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   /// Begins an epoch at `first_batch` (0 ... batches_per_epoch()); what was left of another is dropped.
+  /// @throws c10::Error for another first batch.
   void start(int64_t epoch, int64_t first_batch = 0);
 
   /// The next batch in order; nothing once the epoch is over, or before start().
   /// @throws core::Error naming the file, at the batch that holds it; the epoch is over then.
   std::optional<Batch> next();
 
+  /// Whole batches, and a last one that is not full unless `drop_last`.
   int64_t batches_per_epoch() const;
 
  private:

@@ -27,6 +27,7 @@ class Random {
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   /// Uniform in 0 ... count - 1; count must be positive.
   int64_t below(int64_t count) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(count)); }
+  /// True with this probability, in [0, 1].
   bool chance(double probability) { return uniform() < probability; }
 
   /// Fisher-Yates.

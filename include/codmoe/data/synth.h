@@ -15,6 +15,7 @@
 
 namespace codmoe::data {
 
+/// What a set is made of.
 struct SynthOptions {
   int64_t count = 240;
   int64_t size = 256;  ///< side of the square images, pixels
@@ -42,6 +43,7 @@ struct SynthOptions {
   void check() const;
 };
 
+/// One photograph and its mask.
 struct SynthSample {
   at::Tensor image;  ///< uint8 [S, S, 3], RGB
   at::Tensor mask;   ///< uint8 [S, S], 0 or 255

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/options.h"
 #include "codmoe/report/evaluation.h"
 
@@ -19,15 +20,18 @@ class Predictor {
   /// finest logits, resized bilinearly. Switches the model to evaluation mode.
   std::vector<at::Tensor> predict(const std::vector<at::Tensor>& images);
 
-  /// Which experts the images of the last predict() got: one Routing a MoE layer.
-  const std::vector<moe::Routing>& routings() const { return routings_; }
+  /// What each image of the last predict() used of the layers(), read from the device at once.
+  std::vector<std::vector<report::ExpertUse>> expert_use() const;
+  /// The model's MoE layers.
+  const std::vector<report::ExpertLayer>& layers() const { return layers_; }
 
  private:
   model::Detector model_;
   c10::Device device_;
   int64_t size_;
   EngineOptions engine_;
-  std::vector<moe::Routing> routings_;
+  std::vector<report::ExpertLayer> layers_;
+  std::vector<moe::Routing> routings_;  // of the last predict(), one a layer
 };
 
 /// Builds the detector of a checkpoint, by its own configuration, with its weights.
@@ -39,7 +43,8 @@ Predictor load_predictor(const std::filesystem::path& step_folder, c10::Device d
 void predict_files(Predictor& predictor, const std::vector<std::filesystem::path>& files, int64_t batch_size,
                    const std::function<void(std::size_t first, std::vector<at::Tensor> maps)>& use);
 
-/// Scores the model on a dataset; results are added to `evaluation` under `name`, in the dataset's order.
+/// Scores the model on a dataset; results, with the experts each image used, are added to `evaluation` under `name`, in
+/// the dataset's order.
 /// `progress`, where given, hears the number of images done.
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress = {});

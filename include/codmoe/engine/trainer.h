@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
+#include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/console.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/engine/run_log.h"
 #include "codmoe/engine/train_step.h"
@@ -32,11 +32,12 @@ class Trainer {
  private:
   int64_t steps_per_epoch() const;
   std::vector<data::Batch> next_group();
-  void run_epoch(ProgressLine& line);
-  void after_step(const at::Tensor& loss, ProgressLine& line);
+  void run_epoch(core::ProgressLine& line);
+  void after_step(const at::Tensor& loss, core::ProgressLine& line);
   void finish_epoch();
-  /// Mean IoU on the validation set.
-  double validate();
+  /// The epoch's load of each MoE layer by its number; warns of experts that were hardly used.
+  core::Json take_loads();
+  metrics::Summary validate();
   void save(bool best);
   double lr_factor_now() const;
 
@@ -51,6 +52,7 @@ class Trainer {
   std::unique_ptr<RunLog> log_;
   at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
   int64_t loss_steps_ = 0;
+  bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
 };
 

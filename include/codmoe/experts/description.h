@@ -24,6 +24,7 @@ enum class Source {
   branches    ///< the branches' results, concatenated; times the last pooled result, channel by channel, where there is one
 };
 
+/// One convolution of an expert.
 struct ConvDescription {
   std::string name;  ///< parameter prefix within the expert, "branches.0.conv"
   Source source = Source::input;
@@ -33,6 +34,7 @@ struct ConvDescription {
   bool gelu = false;  ///< follows the norm
 };
 
+/// All convolutions of an expert, in the order in which they run.
 struct ExpertDescription {
   std::vector<ConvDescription> convs;
   std::string input_norm = {};  ///< prefix of the norm of x that comes before all else; empty: none

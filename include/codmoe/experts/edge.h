@@ -5,7 +5,8 @@
 
 namespace codmoe::experts {
 
-/// Branches `sobel`, `laplacian`, `gradient`, `spatial` (1x1 each), see ops/edges.h. Source: the guide's edge expert.
+/// Branches `sobel`, `laplacian`, `gradient`, `spatial` (1x1 each), see ops/edges.h. Shapes, dtype and errors:
+/// expert.h. Source: the guide's edge expert.
 class EdgeExpert final : public BranchedExpert {
  public:
   explicit EdgeExpert(const ExpertOptions& options);

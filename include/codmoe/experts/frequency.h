@@ -5,8 +5,8 @@
 
 namespace codmoe::experts {
 
-/// Branches `low`, `mid`, `high`, `spatial` (1x1 each), see ops/band_split.h. Source: the guide's frequency expert,
-/// with each pooling done once.
+/// Branches `low`, `mid`, `high`, `spatial` (1x1 each), see ops/band_split.h. Shapes, dtype and errors: expert.h.
+/// Source: the guide's frequency expert, with each pooling done once.
 class FrequencyExpert final : public BranchedExpert {
  public:
   explicit FrequencyExpert(const ExpertOptions& options);

@@ -9,9 +9,11 @@
 
 namespace codmoe::experts {
 
+/// Builds an expert, of at least 4 channels, on the CPU in float32.
 using ExpertFactory = std::function<ExpertPtr(const ExpertOptions&)>;
 
-/// Adds an expert under a new name, for pools of this program. @throws core::Error where the name is taken.
+/// Adds an expert under a new name, for pools of this program; before the first pool that names it, from one thread.
+/// @throws core::Error where the name is taken. Example: apps/examples/own_expert.cpp.
 void register_expert(const std::string& name, ExpertFactory factory);
 
 /// @throws core::UsageError listing the known names for another name, or for fewer than 4 channels.

@@ -17,6 +17,7 @@ constexpr auto enum_names(BceWeighting) {
   return core::names<BceWeighting>({{"fixed", BceWeighting::fixed}, {"legacy", BceWeighting::legacy}});
 }
 
+/// The defaults are F3Net's.
 struct StructureLossOptions {
   BceWeighting bce = BceWeighting::fixed;
   int64_t window = 31;  ///< pixels, odd
@@ -31,13 +32,15 @@ struct StructureLossOptions {
   void check() const;
 };
 
-/// logits, mask: [B, 1, H, W], mask in [0, 1]; a float32 scalar, the mean over images of
+/// logits, mask: [B, 1, H, W], mask in [0, 1]; a scalar, the mean over images of
 /// sum(w * bce) / sum(w) + 1 - (I + 1) / (U - I + 1), with w = 1 + weight * |box mean of the mask - mask|,
-/// I = sum(w * p * m), U = sum(w * (p + m)), p = sigmoid(logits). Source: F3Net (Wei et al. 2020).
+/// I = sum(w * p * m), U = sum(w * (p + m)), p = sigmoid(logits). Any floating-point dtype, computed and returned
+/// in float32 at least. Source: F3Net (Wei et al. 2020). @throws c10::Error where the shapes differ.
 at::Tensor structure_loss(const at::Tensor& logits_b1hw, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options);
 
-/// Deep supervision: the sum over several outputs for one mask, whose weights w are computed once.
+/// Deep supervision: the sum over several outputs, each as above, for one mask, whose weights w are computed once.
+/// @throws c10::Error without an output, or as above.
 at::Tensor structure_loss(const std::vector<at::Tensor>& outputs, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options);
 

@@ -1,4 +1,5 @@
-// Measures of a binary decision. A quotient whose denominator is 0 counts as 0, as in PySODMetrics.
+// Measures of a binary decision, each in [0, 1] (kappa in [-1, 1]). A quotient whose denominator is 0 counts as 0, as
+// in PySODMetrics 1.6.2, whose definitions these are.
 #pragma once
 
 #include "codmoe/metrics/confusion.h"

@@ -10,6 +10,7 @@
 
 namespace codmoe::metrics {
 
+/// How a prediction is read.
 struct ScoreOptions {
   bool normalize = true;  ///< stretch each prediction to [0, 1] by its own minimum and maximum, unless it is constant
 

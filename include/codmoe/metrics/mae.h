@@ -4,7 +4,7 @@
 
 namespace codmoe::metrics {
 
-/// Mean of |value - mask| over the pixels.
+/// Mean of |value - mask| over the pixels, in [0, 1]. Perazzi et al., Saliency filters, CVPR 2012.
 double mean_absolute_error(const ImagePair& pair);
 
 }  // namespace codmoe::metrics

@@ -27,6 +27,7 @@ struct ThresholdMetric {
   bool higher_is_better;
 };
 
+/// How a column comes of a metric: a ScalarMetric's mean, or one of a ThresholdMetric's as described there.
 enum class Statistic { value, adaptive, curve_mean, curve_max, binary, pooled };
 
 /// One number of a summary.
@@ -38,6 +39,7 @@ struct Column {
   bool headline;  ///< shown in the terminal's table
 };
 
+/// The lists, in the order of the tables.
 const std::vector<ScalarMetric>& scalar_metrics();
 const std::vector<ThresholdMetric>& threshold_metrics();
 const std::vector<Column>& columns();

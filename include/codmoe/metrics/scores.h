@@ -19,7 +19,8 @@ struct ImageScores {
   Confusion binary;    ///< value > 0.5
 };
 
-/// @param pred_hw uint8 [H, W]; @param mask_hw uint8 [H, W]; see make_image_pair
+/// All metrics of one image. @param pred_hw uint8 [H, W]; @param mask_hw uint8 [H, W]; see make_image_pair, for errors
+/// too
 ImageScores score_image(const at::Tensor& pred_hw, const at::Tensor& mask_hw, const ScoreOptions& options = {});
 
 /// Scores of a dataset, or of one image.

@@ -7,6 +7,7 @@
 
 namespace codmoe::model {
 
+/// The decoder's size.
 struct DecoderOptions {
   int64_t width = 128;  ///< channels of every level
   nn::NormKind norm = nn::NormKind::batch;
@@ -23,8 +24,10 @@ struct DecoderOptions {
 /// Parameters `lateral.N.*`, `smooth.N.*` (all levels but the coarsest), `head.N.*`, N = 0 the finest level.
 class DecoderImpl : public torch::nn::Module {
  public:
+  /// Channels of the features, finest first.
   DecoderImpl(const std::vector<int64_t>& channels, const DecoderOptions& options);
-  /// Features [B, C_i, H_i, W_i], finest first -> logits [B, 1, H_i, W_i] of the same levels.
+  /// Features [B, C_i, H_i, W_i], finest first -> logits [B, 1, H_i, W_i] of the same levels, of the weights' dtype.
+  /// @throws c10::Error for another number of levels.
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& features);
 
  private:
@@ -33,7 +36,8 @@ class DecoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Decoder);
 
-/// Bilinear resampling to (height, width), pixel centres aligned as in the field's code (align_corners = false).
+/// Bilinear resampling of x [B, C, H, W] to height x width positions, in x's dtype, pixel centres aligned as in the
+/// field's code (align_corners = false).
 at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width);
 
 }  // namespace codmoe::model

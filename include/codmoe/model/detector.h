@@ -9,6 +9,7 @@
 
 namespace codmoe::model {
 
+/// The parts of a detector.
 struct DetectorOptions {
   backbone::BackboneOptions backbone;
   moe::MoeOptions moe;
@@ -22,9 +23,11 @@ struct DetectorOptions {
     visit("moe_strides", moe_strides);
     visit("decoder", decoder);
   }
+  /// @throws core::BadOption for a stride that is none of the pyramid's, or stands twice.
   void check() const;
 };
 
+/// What one forward gives.
 struct DetectorOutput {
   std::vector<at::Tensor> logits;      ///< [B, 1, H, W] each, at the input's size; finest level first
   std::vector<moe::Routing> routings;  ///< one a MoE layer
@@ -34,8 +37,11 @@ struct DetectorOutput {
 /// `decoder.*`.
 class DetectorImpl : public torch::nn::Module {
  public:
+  /// @throws core::UsageError for options that check() refuses or an unknown backbone, core::Error for weights that
+  ///   don't fit.
   explicit DetectorImpl(const DetectorOptions& options);
-  /// images: [B, 3, H, W], RGB in [0, 1]; they are normalised here, by the backbone's mean and deviation.
+  /// images: [B, 3, H, W], floating-point, RGB in [0, 1]; they are normalised here, by the backbone's mean and
+  /// deviation. @throws c10::Error for another shape or dtype.
   DetectorOutput forward(const at::Tensor& images_b3hw);
 
   backbone::Backbone& backbone() { return *backbone_; }

@@ -12,9 +12,11 @@ namespace codmoe::moe {
 enum class Dispatch {
   automatic,   ///< the fastest that is valid
   sequential,  ///< one sample and one expert at a time: the old way, kept as the baseline
-  batched,     ///< every expert once, on the samples that chose it; one read of the choices by the host
+  batched,     ///< every expert once, on the images that chose it; one read of the choices by the host. Of spatial
+               ///< routing, an expert's last part is run at its positions alone where that is less work
   dense,       ///< every expert on every sample, masked; no host synchronisation
-  fused  ///< router and chosen experts in five CUDA kernels, no host synchronisation; `batched` where it can't run
+  fused        ///< router and chosen experts in five CUDA kernels, no host synchronisation: evaluation, global routing,
+               ///< batch norm; `batched` where it cannot run
 };
 constexpr auto enum_names(Dispatch) {
   return core::names<Dispatch>({{"auto", Dispatch::automatic},
@@ -27,7 +29,8 @@ constexpr auto enum_names(Dispatch) {
 using ExpertPool = std::vector<experts::ExpertPtr>;
 
 /// sum over k of weights[b, k] * expert[indices[b, k]](x[b]), for x [B, C, H, W]; the result has x's shape and dtype.
-/// In training an expert sees exactly the samples routed to it, as one batch, and norm statistics come from those
+/// Spatial routing mixes so at each position, from experts that see the whole map of every image in which a position
+/// chose them. In training an expert sees exactly those images, as one batch, and norm statistics come from those
 /// alone; `sequential` differs there, since it shows an expert one sample at a time.
 at::Tensor dispatch(Dispatch strategy, const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
 

@@ -10,7 +10,8 @@ namespace codmoe::moe {
 struct Routing {
   at::Tensor logits;   ///< [B, E, ...] float32, unclamped, without noise
   at::Tensor probs;    ///< [B, E, ...] float32, softmax over the experts
-  at::Tensor indices;  ///< [B, k, ...] int64, best first
+  at::Tensor indices;  ///< [B, k, ...] int64, k different experts, best first (by probability, plus the selection bias
+                       ///< where there is one)
   at::Tensor weights;  ///< [B, k, ...] float32, sum 1 over k; gradients reach the router through these
 
   int64_t batch() const { return probs.size(0); }
@@ -19,7 +20,8 @@ struct Routing {
   bool spatial() const { return probs.dim() == 4; }
 };
 
-/// Assignments an expert received, [E] in the dtype of the probabilities; no gradient, no host synchronisation.
+/// Assignments an expert received, of images or of positions: [E] in the dtype of the probabilities; no gradient, no
+/// host synchronisation.
 at::Tensor assignment_counts(const Routing& routing);
 
 }  // namespace codmoe::moe

@@ -13,7 +13,8 @@ namespace codmoe::moe {
 
 struct MoeOptions {
   std::vector<std::string> experts = {"texture", "frequency", "edge", "contrast", "attention", "hybrid"};
-  int64_t top_k = 2;  ///< experts an image
+  int64_t top_k = 2;  ///< experts an image, or a position
+  RoutingKind routing = RoutingKind::global;
   Dispatch dispatch = Dispatch::automatic;
   nn::NormKind norm = nn::NormKind::batch;
   RouterOptions router = {};
@@ -23,6 +24,7 @@ struct MoeOptions {
   void fields(Visitor&& visit) {
     visit("experts", experts);
     visit("top_k", top_k, core::at_least(1));
+    visit("routing", routing);
     visit("dispatch", dispatch);
     visit("norm", norm);
     visit("router", router);
@@ -38,9 +40,10 @@ struct MoeOutput {
   Routing routing;
 };
 
-/// Runs the k most probable of E experts on every image and mixes their results: [B, C, H, W] -> the same shape and
-/// dtype. Parameters `router.*` and `experts.N.*`. Source: the guide's SparseCODMoE and EfficientSparseCODMoE, which
-/// differ in their dispatch alone.
+/// Runs the k chosen of E experts on every image and mixes their results, one mixture an image or a position:
+/// [B, C, H, W] -> the same shape and dtype. Parameters `router.*` and `experts.N.*`; with balance `bias` a buffer
+/// `router.selection_bias`. Source: the guide's SparseCODMoE and EfficientSparseCODMoE, which differ in their dispatch
+/// alone.
 class SparseCODMoEImpl : public torch::nn::Module {
  public:
   /// @throws core::UsageError for an unknown expert, k outside [1, E] or fewer than 4 channels.
@@ -49,6 +52,11 @@ class SparseCODMoEImpl : public torch::nn::Module {
 
   /// Why `fused` cannot run on this input now, in which case `batched` does; empty where it can.
   std::string fused_refusal(const at::Tensor& x_bchw);
+
+  /// With balance `bias`, to be called after every optimizer step: selection_bias += rate * sign(mean load - load), the
+  /// load being the assignments of all forwards in training mode since the last call. No host synchronisation.
+  /// Otherwise does nothing.
+  void update_balance();
 
   /// Later forwards use this strategy; weights are the same for all.
   void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
@@ -59,11 +67,13 @@ class SparseCODMoEImpl : public torch::nn::Module {
  private:
   MoeOutput fused_forward(const at::Tensor& x_bchw);
   const FusedPool& fused_pool();
+  void count_load(const Routing& routing);
 
   MoeOptions options_;
   Router router_;
   ExpertPool pool_;
   std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
+  at::Tensor load_e_;  // float64 on the device of the first forward; no buffer, since it is zero between steps
 };
 TORCH_MODULE(SparseCODMoE);
 

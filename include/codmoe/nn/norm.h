@@ -10,6 +10,7 @@
 
 namespace codmoe::nn {
 
+/// See NormImpl.
 enum class NormKind { batch, group, layer };
 constexpr auto enum_names(NormKind) {
   return core::names<NormKind>({{"batch", NormKind::batch}, {"group", NormKind::group}, {"layer", NormKind::layer}});
@@ -23,7 +24,8 @@ int64_t largest_divisor_up_to_8(int64_t width);
 
 /// Normalises x [B, C, H, W]: `batch` over samples and positions (eps 1e-5, momentum 0.1), `group` over groups of
 /// channels of one sample, `layer` over the channels of one position. Parameters `weight`, `bias` [C]; batch has
-/// PyTorch's buffers `running_mean`, `running_var`, `num_batches_tracked` too.
+/// PyTorch's buffers `running_mean`, `running_var` [C], `num_batches_tracked` (int64) too. The result has x's shape and
+/// dtype. Source: Ioffe and Szegedy 2015, Wu and He 2018, Ba et al. 2016 (as ConvNeXt applies it to maps).
 class NormImpl : public torch::nn::Module {
  public:
   NormImpl(NormKind kind, int64_t channels);
@@ -31,6 +33,9 @@ class NormImpl : public torch::nn::Module {
   /// In training, batch statistics come from the samples of `mask_b` alone. With fewer than two values a channel the
   /// output is the bias, and the running statistics stay untouched.
   at::Tensor forward(const at::Tensor& x_bchw, const SampleMask& mask_b = std::nullopt);
+
+  /// Whether, in the present mode, a position's result depends on that position alone.
+  bool is_pointwise() const { return kind_ == NormKind::layer || (kind_ == NormKind::batch && !is_training()); }
 
  private:
   at::Tensor batch_forward(const at::Tensor& x_bchw, const SampleMask& mask_b);

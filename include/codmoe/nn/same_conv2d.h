@@ -8,12 +8,13 @@
 namespace codmoe::nn {
 
 /// Conv2d whose output is [ceil(H / stride), ceil(W / stride)]: zeros are added for the input's size at hand, and where
-/// their number is odd the last row or column gets one more. The options' own padding must be 0.
+/// their number is odd the last row or column gets one more. The options' own padding must be 0. Source: TensorFlow's
+/// padding="SAME" (tf.nn.conv2d).
 class SameConv2dImpl : public torch::nn::Conv2dImpl {
  public:
   using torch::nn::Conv2dImpl::Conv2dImpl;
 
-  /// x: [B, C, H, W], any dtype and memory format that the weight has.
+  /// x: [B, C, H, W], any dtype and memory format that the weight has. @throws c10::Error for other channels or dtype.
   at::Tensor forward(const at::Tensor& x_bchw);
 };
 TORCH_MODULE(SameConv2d);

@@ -10,6 +10,7 @@
 
 namespace codmoe::nn {
 
+/// Tensors by dotted name.
 using core::TensorMap;
 
 /// What came of loading tensors into a module, by key and in the order of the keys. Norm layers' `num_batches_tracked`
@@ -39,6 +40,9 @@ struct LoadPolicy {
 
 /// Parameters and buffers by dotted name, sharing the module's memory (detached).
 TensorMap state_dict(const torch::nn::Module& module);
+
+/// Number of values in all parameters together; buffers are not counted.
+int64_t count_parameters(const torch::nn::Module& module);
 
 /// Copies `tensors` into the module's parameters and buffers, converting dtype and device.
 /// All or nothing: every key and shape is checked before the first value changes.

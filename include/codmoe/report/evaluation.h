@@ -39,6 +39,18 @@ struct Size {
   int64_t width = 0;
 };
 
+/// A mixture-of-experts layer of the model that was evaluated, by names alone.
+struct ExpertLayer {
+  std::string name;                  ///< "moe.0"
+  std::vector<std::string> experts;  ///< no two alike
+};
+
+/// What an image used of one layer; by expert.
+struct ExpertUse {
+  std::vector<double> share;   ///< of the router's decisions for the image, how many chose the expert; sum k
+  std::vector<double> weight;  ///< mean weight in the mixture; sum 1
+};
+
 /// One scored prediction.
 struct ImageResult {
   data::Item item;                   ///< `image` may be empty: no photograph known
@@ -46,8 +58,9 @@ struct ImageResult {
   std::optional<Size> resized_from;  ///< the prediction's own size where it was not the mask's
   int mask_max = 0;                  ///< highest level of the mask
   metrics::ImageScores scores;
-  std::vector<double> values;  ///< in the order of metrics::columns()
-  at::Tensor thumbnail_hw;     ///< uint8; undefined where none was asked for
+  std::vector<double> values;         ///< in the order of metrics::columns()
+  at::Tensor thumbnail_hw;            ///< uint8; undefined where none was asked for
+  std::vector<ExpertUse> expert_use;  ///< in the order of Evaluation::layers(); empty where no model ran
 
   /// @throws core::Error for a name not in metrics::columns()
   double at(std::string_view metric) const;
@@ -86,7 +99,11 @@ class Evaluation {
   void add(const std::string& dataset, const data::Item& item, const at::Tensor& pred_hw);
   void add(const std::string& dataset, ImageResult result);
 
+  /// The layers that the images' `expert_use` speaks of.
+  void set_layers(std::vector<ExpertLayer> layers) { layers_ = std::move(layers); }
+
   const std::string& run() const { return run_; }
+  const std::vector<ExpertLayer>& layers() const { return layers_; }
   const EvaluationOptions& options() const { return options_; }
   /// In the order of their first image.
   const std::vector<DatasetResult>& datasets() const { return datasets_; }
@@ -96,6 +113,7 @@ class Evaluation {
  private:
   std::string run_;
   EvaluationOptions options_;
+  std::vector<ExpertLayer> layers_;
   std::vector<DatasetResult> datasets_;
 };
 

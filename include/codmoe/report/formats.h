@@ -15,14 +15,22 @@ std::string format_table(std::span<const Evaluation> runs);
 
 /// {"datasets": {NAME: {"n": …, "Smeasure": …, …}}, "conventions": …, "notes": {NAME: […]}}; of several runs
 /// {"runs": {RUN: {"datasets": …, "notes": …}}, "conventions": …}. An undefined score is null; notes only where any.
+/// Where a model ran, beside "datasets": {"experts": {NAME: {LAYER: {GROUP: {"n": …, "load": {EXPERT: …}}}}}} with the
+/// groups of expert_loads(), and "object_sizes", which says what these are.
 core::Json to_json(std::span<const Evaluation> runs);
 
 /// One line an image: run, dataset, name, height, width, foreground pixels, and every score but the pooled ones.
 std::string to_csv(std::span<const Evaluation> runs);
 
+/// What each image used: one line an image, layer and expert it used, highest weight first (rank 1). Columns: run,
+/// dataset, name, layer, expert, rank, share, weight; the last two as in ExpertUse.
+std::string to_routing_csv(std::span<const Evaluation> runs);
+
 /// @throws core::Error where the file cannot be written
 void write_json(const std::filesystem::path& path, std::span<const Evaluation> runs);
 /// @throws core::Error where the file cannot be written
 void write_csv(const std::filesystem::path& path, std::span<const Evaluation> runs);
+/// @throws core::Error where the file cannot be written
+void write_routing_csv(const std::filesystem::path& path, std::span<const Evaluation> runs);
 
 }  // namespace codmoe::report

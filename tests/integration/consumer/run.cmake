@@ -1,4 +1,4 @@
-# Installs the build into a fresh prefix, then configures, builds and runs the consumer against it.
+# Installs the build into a fresh prefix, then configures, builds and runs the consumer and an example against it.
 # cmake -D BUILD=… -D LIBTORCH=… -D WORK=… -D OPENCV=… -D COMPILER=… -P run.cmake
 file(REMOVE_RECURSE "${WORK}")
 function(run)
@@ -13,4 +13,6 @@ run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}" -B "${WORK}/build" -G Ninj
     "-DLibTorch_DIR=${LIBTORCH}" "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DOpenCV_DIR=${OPENCV}" -DCMAKE_BUILD_TYPE=Debug
     "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
-run("${CMAKE_COMMAND}" -E env --unset=LD_LIBRARY_PATH "${WORK}/build/consumer")
+foreach(program IN ITEMS consumer own_expert)
+  run("${CMAKE_COMMAND}" -E env --unset=LD_LIBRARY_PATH "${WORK}/build/${program}")
+endforeach()

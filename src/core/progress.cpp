@@ -1,4 +1,4 @@
-#include "codmoe/engine/console.h"
+#include "codmoe/core/progress.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace codmoe::engine {
+namespace codmoe::core {
 
 namespace {
 
@@ -65,4 +65,4 @@ void ProgressLine::clear() {
   if (terminal_) fmt::print(stderr, "\r\x1b[2K");
 }
 
-}  // namespace codmoe::engine
+}  // namespace codmoe::core

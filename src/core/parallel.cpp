@@ -1,4 +1,4 @@
-#include "parallel.h"
+#include "codmoe/core/parallel.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,17 +7,21 @@
 #include <thread>
 #include <vector>
 
-namespace codmoe::report {
+namespace codmoe::core {
 
-void parallel_for(int64_t count, int64_t threads, const std::function<void(int64_t)>& body) {
+void parallel_for(int64_t count, int64_t threads, const std::function<void(int64_t)>& body,
+                  const std::function<void(int64_t)>& progress) {
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> end{count};
   std::mutex mutex;
+  int64_t done = 0;
   std::exception_ptr failure;
   const auto work = [&] {
     for (int64_t i = next++; i < end; i = next++) {
       try {
         body(i);
+        const std::lock_guard lock(mutex);
+        if (progress) progress(++done);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (i >= end) continue;
@@ -34,4 +38,4 @@ void parallel_for(int64_t count, int64_t threads, const std::function<void(int64
   if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace codmoe::report
+}  // namespace codmoe::core

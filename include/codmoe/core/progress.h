@@ -1,16 +1,16 @@
-// What a person sees while a run goes on.
+// What a person sees while work goes on.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
 
-namespace codmoe::engine {
+namespace codmoe::core {
 
 /// A progress line on standard error: redrawn in place on a terminal, a plain line now and then elsewhere.
 class ProgressLine {
  public:
-  /// `unit` names what is counted, "images"; `already` were done before this run began.
+  /// `unit` names what is counted, "images"; `already` of them were done before the construction.
   ProgressLine(std::string title, int64_t total, std::string unit, int64_t already = 0);
   ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
@@ -36,4 +36,4 @@ class ProgressLine {
 /// 75 -> "1:15", 4000 -> "1:06:40".
 std::string format_duration(double seconds);
 
-}  // namespace codmoe::engine
+}  // namespace codmoe::core

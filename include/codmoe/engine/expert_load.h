@@ -1,0 +1,27 @@
+// How a run speaks of its experts' load.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "codmoe/core/options_json.h"
+#include "codmoe/model/detector.h"
+#include "codmoe/moe/telemetry.h"
+#include "codmoe/report/evaluation.h"
+
+namespace codmoe::engine {
+
+/// The model's MoE layers by the names of their parameters ("moe.0"), with their experts.
+std::vector<report::ExpertLayer> expert_layers(model::DetectorImpl& model);
+
+/// {"load": {EXPERT: …}, "probability": {EXPERT: …}, "entropy", "cv", "dead", "decisions"}: moe::LoadReport's terms.
+core::Json load_json(const moe::LoadReport& report, const report::ExpertLayer& layer);
+
+/// A load below this is warned of.
+inline constexpr double rare_load = 0.01;
+
+/// One line for each expert whose load over the epoch (counted from 1) was below rare_load, with what may help.
+std::vector<std::string> rare_expert_warnings(const moe::LoadReport& report, const report::ExpertLayer& layer,
+                                              int64_t epoch);
+
+}  // namespace codmoe::engine

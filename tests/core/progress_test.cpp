@@ -1,0 +1,86 @@
+#include "codmoe/core/progress.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string>
+#include <thread>
+
+namespace codmoe::core {
+namespace {
+
+/// Standard error is a terminal for as long as it lives.
+class Terminal {
+ public:
+  Terminal() : controller_(::posix_openpt(O_RDWR | O_NOCTTY)), saved_(::dup(STDERR_FILENO)) {
+    ::grantpt(controller_);
+    ::unlockpt(controller_);
+    const int terminal = ::open(::ptsname(controller_), O_RDWR | O_NOCTTY);
+    termios mode{};
+    ::tcgetattr(terminal, &mode);
+    ::cfmakeraw(&mode);
+    ::tcsetattr(terminal, TCSANOW, &mode);
+    ::dup2(terminal, STDERR_FILENO);
+    ::close(terminal);
+  }
+  ~Terminal() {
+    ::dup2(saved_, STDERR_FILENO);
+    ::close(saved_);
+    ::close(controller_);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  /// What was written since the last call; waits for something.
+  std::string read() const {
+    std::array<char, 4096> buffer{};
+    const auto count = ::read(controller_, buffer.data(), buffer.size());
+    return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+  }
+
+ private:
+  int controller_, saved_;
+};
+
+TEST(FormatDuration, HasHoursOnlyWhereThereAreAny) {
+  EXPECT_EQ(format_duration(-1), "0:00");
+  EXPECT_EQ(format_duration(59.4), "0:59");
+  EXPECT_EQ(format_duration(59.5), "1:00");
+  EXPECT_EQ(format_duration(75), "1:15");
+  EXPECT_EQ(format_duration(4000), "1:06:40");
+}
+
+TEST(ProgressLine, RedrawsOnATerminalAndClearsAtTheEnd) {
+  const Terminal terminal;
+  {
+    ProgressLine line("reading", 8, "pairs", 2);
+    line.update(3);  // too soon to be drawn
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));
+    line.update(4, "loss 1.5");
+    const auto text = terminal.read();
+    EXPECT_TRUE(text.starts_with("\r\x1b[2Kreading [============            ] 4/8  loss 1.5  ")) << text;
+    EXPECT_NE(text.find(" pairs/s  ETA 0:00"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    EXPECT_GT(line.rate(), 0);
+    EXPECT_LT(line.rate(), (4 - 2) / 0.11);
+  }
+  EXPECT_EQ(terminal.read(), "\r\x1b[2K");
+}
+
+TEST(ProgressLine, SaysNothingAtOnceWhereThereIsNoTerminal) {
+  testing::internal::CaptureStderr();
+  {
+    ProgressLine line("reading", 8, "pairs");
+    line.update(8);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+}  // namespace
+}  // namespace codmoe::core

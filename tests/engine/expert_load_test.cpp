@@ -1,0 +1,90 @@
+#include "codmoe/engine/expert_load.h"
+
+#include <ATen/ATen.h>
+
+#include "codmoe/data/image_file.h"
+#include "codmoe/engine/predictor.h"
+#include "codmoe/engine/run_log.h"
+#include "small_run.h"
+
+namespace codmoe::engine {
+namespace {
+
+const report::ExpertLayer kLayer{"moe.1", {"edge", "texture", "edge.2"}};
+
+moe::LoadReport report_of(std::vector<double> load) {
+  return {
+      .decisions = 8, .load = std::move(load), .probability = {0.5, 0.25, 0.25}, .entropy = 1.0, .cv = 0.7, .dead = 1};
+}
+
+TEST(ExpertLoad, WarnsOfEachExpertBelowOnePercent) {
+  EXPECT_TRUE(rare_expert_warnings(report_of({0.98, 0.01, 0.01}), kLayer, 3).empty());
+  const auto warnings = rare_expert_warnings(report_of({0.9926, 0.0074, 0.0}), kLayer, 3);
+  ASSERT_EQ(warnings.size(), 2U);
+  EXPECT_TRUE(warnings[0].starts_with("moe.1: expert texture got 0.74 % of the load in epoch 3; ")) << warnings[0];
+  EXPECT_TRUE(warnings[1].starts_with("moe.1: expert edge.2 got 0.00 % of the load in epoch 3; ")) << warnings[1];
+  for (const auto* key : {"moe.balance.method: bias", "moe.balance.min", "moe.router.noise", "moe.experts"}) {
+    EXPECT_NE(warnings[0].find(key), std::string::npos) << key;
+  }
+}
+
+TEST(ExpertLoad, NamesItsNumbers) {
+  const auto json = load_json(report_of({0.5, 0.5, 0.0}), kLayer);
+  EXPECT_EQ(json["load"]["texture"], 0.5);
+  EXPECT_EQ(json["load"]["edge.2"], 0.0);
+  EXPECT_EQ(json["probability"]["edge"], 0.5);
+  EXPECT_EQ(json["cv"], 0.7);
+  EXPECT_EQ(json["dead"], 1);
+}
+
+TEST(RunLog, ScalarsAreThePathsOfNumbers) {
+  const core::Json line = {{"step", 7},
+                           {"epoch", 2},
+                           {"loss", 0.5},
+                           {"note", "text"},
+                           {"val", {{"IoU", 0.25}}},
+                           {"moe", {{"0", load_json(report_of({0.5, 0.5, 0.0}), kLayer)}}}};
+  std::vector<std::string> tags;
+  for (const auto& scalar : scalars(line)) tags.push_back(scalar.tag);
+  EXPECT_EQ(tags, (std::vector<std::string>{"train/loss", "val/IoU", "moe/0/load/edge", "moe/0/load/texture",
+                                            "moe/0/load/edge.2", "moe/0/probability/edge", "moe/0/probability/texture",
+                                            "moe/0/probability/edge.2", "moe/0/entropy", "moe/0/cv", "moe/0/dead",
+                                            "moe/0/decisions"}));
+  EXPECT_EQ(scalars(line)[1].value, 0.25);
+}
+
+TEST(Predictor, SaysWhatEachImageUsed) {
+  at::manual_seed(1);
+  const auto options = testing::small_options("unused");
+  auto model_options = options.model;
+  model_options.moe_strides = {8, 16};
+  Predictor predictor(model::Detector(model_options), c10::kCPU, 64, options.engine);
+  EXPECT_EQ(predictor.layers().size(), 2U);
+  EXPECT_EQ(predictor.layers()[1].name, "moe.1");
+  EXPECT_EQ(predictor.layers()[0].experts, model_options.moe.experts);
+  std::vector<at::Tensor> images;
+  for (int i = 0; i < 5; ++i) images.push_back(at::randint(256, {40, 50, 3}, at::kByte));
+  predictor.predict(images);
+  const auto uses = predictor.expert_use();
+  ASSERT_EQ(uses.size(), 5U);
+  for (const auto& image : uses) {
+    ASSERT_EQ(image.size(), 2U);
+    for (const auto& use : image) {
+      EXPECT_EQ(std::ranges::count(use.share, 1.0), model_options.moe.top_k);
+      EXPECT_NEAR(at::tensor(use.weight, at::kDouble).sum().item<double>(), 1.0, 1e-6);
+      for (std::size_t e = 0; e < use.share.size(); ++e) EXPECT_EQ(use.weight[e] > 0, use.share[e] > 0);
+    }
+  }
+}
+
+TEST(Predictor, WithoutMoeLayersNothingWasUsed) {
+  auto options = testing::small_options("unused");
+  options.model.moe_strides = {};
+  Predictor predictor(model::Detector(options.model), c10::kCPU, 64, options.engine);
+  predictor.predict({at::zeros({40, 50, 3}, at::kByte)});
+  EXPECT_TRUE(predictor.expert_use().empty());
+  EXPECT_TRUE(predictor.layers().empty());
+}
+
+}  // namespace
+}  // namespace codmoe::engine
