@@ -14,8 +14,8 @@ constexpr double kDrift = 0.05;
 constexpr double kStandardErrors = 3.0;
 
 auto identity(const Record& r) {
-  return std::tie(r.case_name, r.expert, r.form, r.device, r.dtype, r.memory_format, r.dispatch, r.launch, r.pass, r.batch,
-                  r.channels, r.height, r.width, r.top_k, r.routing, r.route_sets, r.seed);
+  return std::tie(r.case_name, r.expert, r.form, r.device, r.dtype, r.memory_format, r.dispatch, r.launch, r.pass,
+                  r.batch, r.channels, r.height, r.width, r.top_k, r.routing, r.route_sets, r.seed);
 }
 
 Change change_of(const Record& before, const Record& after) {

@@ -1,6 +1,7 @@
 #include "benchmarks/layer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/DeviceGuard.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -37,11 +38,26 @@ struct Way {
   Launch launch;
 };
 
-std::vector<Way> ways(const LayerOptions& options, Pass pass, const c10::Device& device) {
+/// Why `fused` would be another strategy under this name, or nothing. Leaves the layer in the pass's mode.
+std::string fused_refusal(moe::SparseCODMoE& layer, Pass pass, const at::Tensor& x_bchw) {
+  const at::AutoGradMode gradients(pass == Pass::train);
+  layer->train(pass == Pass::train);
+  return layer->fused_refusal(x_bchw);
+}
+
+std::vector<Way> ways(const LayerOptions& options, LayerSetup& setup, const Case& which, const c10::Device& device) {
   std::vector<Way> list;
   for (const auto dispatch : options.dispatch) {
+    if (dispatch == moe::Dispatch::fused) {
+      const auto refusal = fused_refusal(setup.layer(), which.pass, setup.images(which.batch));
+      if (!refusal.empty()) {
+        spdlog::info("no case of dispatch fused, layer {}: {}", which.text(), refusal);
+        continue;
+      }
+    }
     for (const auto launch : options.launch) {
-      if (launch == Launch::eager || can_capture(dispatch, pass == Pass::train, device)) list.push_back({dispatch, launch});
+      const bool possible = launch == Launch::eager || can_capture(dispatch, which.pass == Pass::train, device);
+      if (possible) list.push_back({dispatch, launch});
     }
   }
   return list;
@@ -60,14 +76,14 @@ Record describe(const LayerOptions& options, const Case& which, const Way& way, 
 
 /// Times all ways on one batch, taking turns: one record each, in their order.
 std::vector<Record> run_ways(LayerSetup& setup, const LayerOptions& options, const Case& which,
-                                   const c10::Device& device, const Ceilings& ceilings) {
+                             const c10::Device& device, const Ceilings& ceilings) {
   spdlog::info("layer {}", which.text());
   auto& layer = setup.layer();
   const auto x_bchw = setup.images(which.batch);
   const Workload sets = {.sets = static_cast<int64_t>(setup.gates().size()), .prepare = [&](int64_t set) {
                            use_gate(layer, setup.gates()[static_cast<std::size_t>(set)]);
                          }};
-  const auto all = ways(options, which.pass, device);
+  const auto all = ways(options, setup, which, device);
   std::vector<Workload> workloads;
   for (const auto& way : all) {
     const auto forward = [&layer, way](const at::Tensor& x) {

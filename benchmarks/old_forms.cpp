@@ -54,7 +54,8 @@ LiteralAttention::LiteralAttention(const experts::ExpertOptions& options)
     : heads_(nn::largest_divisor_up_to_8(options.dim)) {
   const int64_t dim = options.dim;
   const nn::ConvShape qkv{.in = dim, .out = 3 * dim}, proj{.in = dim, .out = dim};
-  description_.convs = {{"qkv", Source::previous, qkv, true, false}, {"proj", Source::branches, proj, true, false}};
+  description_.convs = {{.name = "qkv", .source = Source::previous, .shape = qkv, .bias = true},
+                        {.name = "proj", .source = Source::branches, .shape = proj, .bias = true}};
   // A head's products are of its own width: all of them cost what one of width C does.
   description_.attention_heads = 1;
   norm_ = register_module("norm", nn::Norm(options.norm, dim));

@@ -39,6 +39,7 @@ class Reader {
 
  private:
   ops::FusedExpert read_attention() {
+    if (description_.attention_heads != 8) throw Unsupported("is attention of another number of heads than 8");
     if (description_.convs.size() != 2) throw Unsupported("is attention of other projections than qkv and proj");
     expert_.attention_heads = description_.attention_heads;
     expert_.attention_norm = norm(description_.input_norm);
@@ -118,7 +119,7 @@ class Reader {
   void add_depthwise(const ConvDescription& from, bool feeds) {
     const auto& shape = from.shape;
     if (!feeds || from.source != Source::input || shape.groups != shape.in || shape.in != shape.out ||
-        shape.dilation != 1 || from.gelu) {
+        shape.dilation != 1 || from.gelu || (shape.kernel != 3 && shape.kernel != 5)) {
       throw Unsupported(fmt::format("has a grouped convolution '{}' of another form", from.name));
     }
     use(ops::FusedStencil::depthwise);

@@ -82,6 +82,7 @@ cuda::Conv to_cuda(const FusedConv& from, Operands& operands) {
 }
 
 void add_attention(const FusedExpert& from, Operands& operands, cuda::Expert& to) {
+  TORCH_CHECK(from.attention_heads == cuda::kHeads, "fused_moe: attention must have ", cuda::kHeads, " heads");
   to.attention.heads = static_cast<int>(from.attention_heads);
   to.attention.norm = to_cuda(from.attention_norm, operands);
   to.attention.qkv = operands.filters(from.qkv.weight);
@@ -108,8 +109,9 @@ cuda::Expert to_cuda(const FusedExpert& from, Operands& operands) {
   for (const auto& conv : from.convs) to.convs[to.conv_count++] = to_cuda(conv, operands);
   to.stencil = static_cast<cuda::Stencil>(from.stencil);
   if (from.stencil == FusedStencil::depthwise) {
-    to.depthwise = from.depthwise.weight.defined() ? operands.filters(from.depthwise.weight) : nullptr;
+    to.depthwise = operands.filters(from.depthwise.weight);
     to.depthwise_kernel = static_cast<int>(from.depthwise.weight.size(2));
+    TORCH_CHECK(to.depthwise_kernel == 3 || to.depthwise_kernel == 5, "fused_moe: depthwise kernels are 3x3 or 5x5");
     to.depthwise_epilogue = to_cuda(from.depthwise.epilogue, operands);
   }
   if (from.gate_reduce.weight.defined()) add_gate(from, operands, to);

@@ -8,11 +8,9 @@
 
 namespace codmoe::ops::cuda {
 
-constexpr int kHeads = 8;
-
 /// Positions of one chunk.
 template <class T>
-constexpr int kAttentionPositions = 128 / static_cast<int>(sizeof(T));
+constexpr int kAttentionPositions = attention_positions(static_cast<int>(sizeof(T)));
 
 /// What the chunks of one slot leave: float [chunks, kHeads, C] sums and [chunks, kHeads, 2] maxima and totals.
 struct AttentionPartials {

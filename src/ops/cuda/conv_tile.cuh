@@ -8,11 +8,9 @@
 
 namespace codmoe::ops::cuda {
 
-constexpr int kTileRows = 128;
-constexpr int kThreads = 256;
-constexpr int kStages = 4;
+constexpr int kStages = 4;  ///< in shared memory at once
 
-__host__ __device__ constexpr int stage_bytes(int cols) { return (kTileRows + cols) * kRowBytes; }
+__host__ __device__ constexpr int stage_bytes(int cols) { return (kTileRows + cols) * kStageBytes; }
 __host__ __device__ constexpr int tile_bytes(int cols) { return kStages * stage_bytes(cols); }
 
 /// Where a tile reads and what it multiplies with.
@@ -102,7 +100,7 @@ class ConvTile {
     if (next_ < last_) {
       const uint32_t rows = shared_ + static_cast<uint32_t>(slot * stage_bytes(kCols));
       copy_rows(rows);
-      copy_filters(rows + kTileRows * kRowBytes);
+      copy_filters(rows + kTileRows * kStageBytes);
       advance();
     }
     ++next_;
@@ -152,7 +150,7 @@ class ConvTile {
 
   __device__ void load(Fragments& fragments, uint32_t rows, int step) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const uint32_t filters = rows + kTileRows * kRowBytes;
+    const uint32_t filters = rows + kTileRows * kStageBytes;
 #pragma unroll
     for (int i = 0; i < 2; ++i)
       load_matrices(fragments.a[i], rows + swizzled(warp() % 4 * 32 + i * 16 + lane % 16, 2 * step + lane / 16));

@@ -6,16 +6,15 @@
 
 #include <cstdint>
 
-#include "fused_moe.h"
+#include "tiling.h"
 
 namespace codmoe::ops::cuda {
 
-constexpr int kRowBytes = 128;
 constexpr int kChunkBytes = 16;
-constexpr int kRowChunks = kRowBytes / kChunkBytes;
+constexpr int kRowChunks = kStageBytes / kChunkBytes;
 
 __device__ inline uint32_t swizzled(int row, int chunk) {
-  return static_cast<uint32_t>(row * kRowBytes + ((chunk ^ (row & 7)) * kChunkBytes));
+  return static_cast<uint32_t>(row * kStageBytes + ((chunk ^ (row & 7)) * kChunkBytes));
 }
 
 /// Copies 16 bytes to shared memory without waiting; zeros where `present` is false.

@@ -8,16 +8,13 @@
 #include <vector>
 
 #include "moe_launch.h"
+#include "tiling.h"
 
 namespace codmoe::ops::cuda {
 
 namespace {
 
-constexpr int kTileRows = 128, kStageBytes = 128, kHeads = 8, kThreads = 256, kStrip = 2;
-
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-int element_bytes(Math math) { return math == Math::bfloat16 ? 2 : 4; }
 
 /// 128-byte steps of the inner dimension.
 int stages(const Conv& conv, Math math) {
@@ -25,7 +22,7 @@ int stages(const Conv& conv, Math math) {
 }
 
 int attention_chunks(const Layer& layer) {
-  return ceil_div(layer.shape.positions, layer.math == Math::bfloat16 ? 64 : 32);
+  return ceil_div(layer.shape.positions, attention_positions(element_bytes(layer.math)));
 }
 
 /// Small batches leave multiprocessors idle unless long sums are cut into shorter parts.

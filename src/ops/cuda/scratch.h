@@ -3,9 +3,9 @@
 
 #include <cstddef>
 
-namespace codmoe::ops::cuda {
+#include "tiling.h"
 
-constexpr int kPoolSplits = 16;
+namespace codmoe::ops::cuda {
 
 struct Scratch {
   char* base = nullptr;

@@ -4,10 +4,9 @@
 #pragma once
 
 #include "elements.cuh"
+#include "tiling.h"
 
 namespace codmoe::ops::cuda {
-
-constexpr int kStrip = 2;  ///< rows that one thread computes below one another, so that rows of loads serve several
 
 /// A window into one image of [H, W, C] at the chunk of channels starting at `channel`.
 template <class T>
