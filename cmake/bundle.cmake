@@ -1,7 +1,9 @@
 # Copies the small shared libraries that the files of a folder need into that folder. cmake -D FOLDER=… -P bundle.cmake
 foreach(name spdlog fmt yaml-cpp png16 jpeg)  # of an earlier call: two of one name would be a conflict
   file(GLOB earlier "${FOLDER}/lib${name}.so*")
-  file(REMOVE ${earlier})
+  if(earlier)  # CMake 3.25's file(REMOVE) wants at least one file
+    file(REMOVE ${earlier})
+  endif()
 endforeach()
 file(GLOB programs "${FOLDER}/codmoe-*")
 file(GLOB modules "${FOLDER}/libcodmoe_*.so")

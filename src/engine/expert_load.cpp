@@ -1,6 +1,7 @@
 #include "codmoe/engine/expert_load.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace codmoe::engine {
 
@@ -31,17 +32,20 @@ core::Json load_json(const moe::LoadReport& report, const report::ExpertLayer& l
           {"decisions", report.decisions}};
 }
 
-std::vector<std::string> rare_expert_warnings(const moe::LoadReport& report, const report::ExpertLayer& layer,
-                                              int64_t epoch) {
-  std::vector<std::string> warnings;
+std::vector<std::string> rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer) {
+  std::vector<std::string> names;
   for (std::size_t e = 0; e < report.load.size(); ++e) {
-    if (report.load[e] >= rare_load) continue;
-    warnings.push_back(fmt::format(
-        "{}: expert {} got {:.2f} % of the load in epoch {}; moe.balance.method: bias, a larger moe.balance.min and "
-        "moe.balance.max or some moe.router.noise may bring it back, and moe.experts without it would cost less",
-        layer.name, layer.experts[e], 100 * report.load[e], epoch));
+    if (report.load[e] < rare_load) names.push_back(layer.experts[e]);
   }
-  return warnings;
+  return names;
+}
+
+std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch) {
+  return fmt::format(
+      "{}: in epoch {} less than {} % of the load went to each of: {}; moe.balance.method: bias, a larger "
+      "moe.balance.min and moe.balance.max or some moe.router.noise may bring them back, and moe.experts without them "
+      "would cost less",
+      layer.name, epoch, 100 * rare_load, fmt::join(rare_experts(report, layer), ", "));
 }
 
 }  // namespace codmoe::engine

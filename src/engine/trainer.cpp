@@ -179,10 +179,16 @@ Json Trainer::take_loads() {
     const auto report = step_.meters()[i].take();
     if (report.decisions == 0) continue;  // resumed behind the epoch's last step
     loads[std::to_string(i)] = load_json(report, layers[i]);
-    if (!whole_epoch_) continue;
-    for (const auto& warning : rare_expert_warnings(report, layers[i], progress_.epoch)) spdlog::warn("{}", warning);
+    if (whole_epoch_) warn_of_rare_experts(report, layers[i]);
   }
   return loads;
+}
+
+void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer) {
+  const auto names = rare_experts(report, layer);
+  auto& before = rare_experts_[layer.name];
+  if (!names.empty() && names != before) spdlog::warn("{}", rare_expert_warning(report, layer, progress_.epoch));
+  before = names;
 }
 
 metrics::Summary Trainer::validate() {

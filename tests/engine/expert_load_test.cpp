@@ -17,14 +17,15 @@ moe::LoadReport report_of(std::vector<double> load) {
       .decisions = 8, .load = std::move(load), .probability = {0.5, 0.25, 0.25}, .entropy = 1.0, .cv = 0.7, .dead = 1};
 }
 
-TEST(ExpertLoad, WarnsOfEachExpertBelowOnePercent) {
-  EXPECT_TRUE(rare_expert_warnings(report_of({0.98, 0.01, 0.01}), kLayer, 3).empty());
-  const auto warnings = rare_expert_warnings(report_of({0.9926, 0.0074, 0.0}), kLayer, 3);
-  ASSERT_EQ(warnings.size(), 2U);
-  EXPECT_TRUE(warnings[0].starts_with("moe.1: expert texture got 0.74 % of the load in epoch 3; ")) << warnings[0];
-  EXPECT_TRUE(warnings[1].starts_with("moe.1: expert edge.2 got 0.00 % of the load in epoch 3; ")) << warnings[1];
+TEST(ExpertLoad, WarnsOfExpertsBelowOnePercent) {
+  EXPECT_TRUE(rare_experts(report_of({0.98, 0.01, 0.01}), kLayer).empty());
+  const auto report = report_of({0.9926, 0.0074, 0.0});
+  EXPECT_EQ(rare_experts(report, kLayer), (std::vector<std::string>{"texture", "edge.2"}));
+  const auto warning = rare_expert_warning(report, kLayer, 3);
+  EXPECT_TRUE(warning.starts_with("moe.1: in epoch 3 less than 1 % of the load went to each of: texture, edge.2; "))
+      << warning;
   for (const auto* key : {"moe.balance.method: bias", "moe.balance.min", "moe.router.noise", "moe.experts"}) {
-    EXPECT_NE(warnings[0].find(key), std::string::npos) << key;
+    EXPECT_NE(warning.find(key), std::string::npos) << key;
   }
 }
 

@@ -20,8 +20,10 @@ core::Json load_json(const moe::LoadReport& report, const report::ExpertLayer& l
 /// A load below this is warned of.
 inline constexpr double rare_load = 0.01;
 
-/// One line for each expert whose load over the epoch (counted from 1) was below rare_load, with what may help.
-std::vector<std::string> rare_expert_warnings(const moe::LoadReport& report, const report::ExpertLayer& layer,
-                                              int64_t epoch);
+/// Names of the experts whose load was below rare_load.
+std::vector<std::string> rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
+
+/// One line that names rare_experts() and says what may help; `epoch` counts from 1.
+std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch);
 
 }  // namespace codmoe::engine

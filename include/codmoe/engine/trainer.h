@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -37,6 +38,8 @@ class Trainer {
   void finish_epoch();
   /// The epoch's load of each MoE layer by its number; warns of experts that were hardly used.
   core::Json take_loads();
+  /// Not where they are those of the epoch before.
+  void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
   void save(bool best);
   double lr_factor_now() const;
@@ -54,6 +57,7 @@ class Trainer {
   int64_t loss_steps_ = 0;
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
+  std::map<std::string, std::vector<std::string>> rare_experts_;  // of the last epoch, by layer
 };
 
 }  // namespace codmoe::engine
