@@ -8,6 +8,7 @@
 
 #include "benchmarks/agreement.h"
 #include "benchmarks/layer_setup.h"
+#include "codmoe/core/error.h"
 #include "codmoe/nn/weights.h"
 
 namespace codmoe::bench {
@@ -60,6 +61,8 @@ std::vector<Way> ways(const LayerOptions& options, LayerSetup& setup, const Case
       if (possible) list.push_back({dispatch, launch});
     }
   }
+  if (list.empty())
+    throw core::UsageError("dispatch, launch: none of those named can run here; 'batched' and 'eager' can");
   return list;
 }
 
