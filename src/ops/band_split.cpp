@@ -8,9 +8,9 @@ namespace codmoe::ops {
 
 namespace {
 
-/// Mean over a window of odd width, zero padding counted. Its gradient is the same filter of the gradient.
-/// LibTorch 2.11's own backward forgets the padding where a CUDA input lies channels last: the gradients it gives there
-/// are wrong.
+/// Mean over a window of odd width, zero padding counted. Its gradient is the same filter of the gradient. LibTorch
+/// 2.11's own backward forgets the padding of channels-last CUDA inputs and gives wrong gradients there
+/// (github.com/pytorch/pytorch/issues/188344).
 class Box : public torch::autograd::Function<Box> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_bchw, int64_t width) {
