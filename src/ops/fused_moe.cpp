@@ -151,8 +151,11 @@ at::ScalarType vector_type(const std::vector<FusedExpert>& experts) {
 
 std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
   if (!x_bchw.is_cuda()) return "the input is not on a CUDA device";
-  if (at::cuda::getDeviceProperties(x_bchw.get_device())->major < 8)
-    return "the GPU is older than compute capability 8.0";
+  const auto* device = at::cuda::getDeviceProperties(x_bchw.get_device());
+  if (device->major < 8) return "the GPU is older than compute capability 8.0";
+  if (device->sharedMemPerBlockOptin < cuda::kSharedBytes)
+    return fmt::format("the GPU has {} bytes of shared memory a block, the kernels take {}",
+                       device->sharedMemPerBlockOptin, cuda::kSharedBytes);
   if (x_bchw.scalar_type() != at::kBFloat16 && x_bchw.scalar_type() != at::kFloat)
     return fmt::format("the input is {}, not float32 or bfloat16", c10::toString(x_bchw.scalar_type()));
   const auto channels = x_bchw.size(1);

@@ -8,6 +8,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace codmoe::ops::cuda {
@@ -25,6 +26,7 @@ constexpr int kMaxConvs = 8;   ///< convolutions of one expert before its fusion
 constexpr int kMaxTasks = 64;  ///< kinds of work of one kernel
 constexpr int kSlotMaps = 4;   ///< scratch maps [N, C] of a slot: 0 the branches' results, 1 to 3 their sources
 constexpr int kMaxChannels = 512;
+constexpr std::size_t kSharedBytes = 110 << 10;  ///< shared memory that a block may take; its GPU must have it
 
 /// One value a channel, in the layer's `vector_type`.
 using Vector = const void*;

@@ -274,6 +274,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 template <Math kMath, int kCols>
 cudaError_t launch_cols(const Layer& layer, const Plan& plan, cudaStream_t stream) {
   constexpr int bytes = tile_bytes(kCols);
+  static_assert(bytes <= kSharedBytes);
   const auto experts = experts_kernel<kMath, kCols>;
   const auto combine = combine_kernel<kMath, kCols>;
   if (const auto error = cudaFuncSetAttribute(experts, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes))
