@@ -82,8 +82,8 @@ const FusedPool& SparseCODMoEImpl::fused_pool() {
 std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) {
   if (is_training() || at::GradMode::is_enabled()) return "it runs in evaluation, without gradients";
   if (options_.routing != RoutingKind::global) return "routing is spatial";
-  const auto refusal = ops::fused_moe_refusal(autocast(x_bchw), static_cast<int64_t>(pool_.size()));
-  return refusal.empty() ? fused_pool().refusal : refusal;
+  if (!fused_pool().refusal.empty()) return fused_pool().refusal;
+  return ops::fused_moe_refusal(autocast(x_bchw), static_cast<int64_t>(pool_.size()));
 }
 
 MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {
