@@ -1,12 +1,15 @@
 #include "codmoe/engine/signals.h"
 
+#include <atomic>
 #include <csignal>
 
 namespace codmoe::engine {
 
 namespace {
 
-volatile std::sig_atomic_t g_signal = 0;
+// Atomic, since the kernel may run the handler on any thread; lock-free, since a handler may not take a lock.
+std::atomic<int> g_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free);
 
 void on_signal(int signal) {
   g_signal = signal;
