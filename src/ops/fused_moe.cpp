@@ -151,6 +151,7 @@ at::ScalarType vector_type(const std::vector<FusedExpert>& experts) {
 
 std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
   if (!x_bchw.is_cuda()) return "the input is not on a CUDA device";
+  if (x_bchw.numel() == 0) return "the input is empty";
   const auto* device = at::cuda::getDeviceProperties(x_bchw.get_device());
   if (device->major < 8) return "the GPU is older than compute capability 8.0";
   if (device->sharedMemPerBlockOptin < cuda::kSharedBytes)

@@ -157,12 +157,12 @@ __device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task&
 template <Math kMath, int kCols>
 __global__ void __launch_bounds__(kThreads, 2)
     experts_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Schedule schedule,
-                   const Scratch scratch, bool needs_previous_for_job) {
+                   const Scratch scratch, bool after_router) {
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(128) char shared[];
-  if (needs_previous_for_job) wait_for_previous_kernel();
+  if (after_router) wait_for_previous_kernel();  // else its choices are there already
   const Job job = find_job(schedule, layer.choice.indices, layer.shape.slots);
-  if (!needs_previous_for_job) wait_for_previous_kernel();
+  if (!after_router) wait_for_previous_kernel();
   if (job.task < 0) return;
   const Task& task = schedule.tasks[job.task];
   const Expert& expert = layer.experts[task.expert];
@@ -283,13 +283,14 @@ cudaError_t launch_cols(const Layer& layer, const Plan& plan, cudaStream_t strea
     return error;
   const auto row_tiles = (layer.shape.positions + kTileRows - 1) / kTileRows;
   const auto col_tiles = (layer.shape.channels + kCols - 1) / kCols;
+  bool after_router = true;
   for (const auto* schedule : {&plan.prepare, &plan.branches}) {
     if (schedule->blocks == 0) continue;
-    const bool first = schedule == &plan.prepare;  // only there the router is the kernel before
     if (const auto error = launch_after(experts, dim3(static_cast<unsigned>(schedule->blocks)), kThreads, bytes, stream,
-                                        layer, *schedule, plan.scratch, first)) {
+                                        layer, *schedule, plan.scratch, after_router)) {
       return error;
     }
+    after_router = false;
   }
   const dim3 grid(static_cast<unsigned>(row_tiles * col_tiles), static_cast<unsigned>(layer.shape.batch));
   return launch_after(combine, grid, kThreads, bytes, stream, layer, plan.scratch);

@@ -67,6 +67,10 @@ Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
   const auto order = [](const Task& task) { return std::pair(task.parts > 1, cost(task)); };
   std::ranges::stable_sort(tasks, std::greater<>(), order);
   Schedule schedule;
+  if (tasks.size() > kMaxTasks) {
+    schedule.count = -1;
+    return schedule;
+  }
   schedule.count = static_cast<int>(tasks.size());
   std::ranges::copy(tasks, schedule.tasks);
   schedule.blocks = most_blocks(layer, tasks);
@@ -162,6 +166,7 @@ std::size_t forward_scratch_bytes(const Layer& layer) { return make_plan(layer).
 
 cudaError_t launch_forward(const Layer& layer, char* scratch, cudaStream_t stream) {
   Plan plan = make_plan(layer);
+  if (plan.prepare.count < 0 || plan.branches.count < 0) return cudaErrorInvalidConfiguration;
   plan.scratch.base = scratch;
   const int counters = std::max(plan.prepare.split_blocks, plan.branches.split_blocks);
   if (const auto error = launch_router(layer, plan.scratch, counters, stream)) return error;

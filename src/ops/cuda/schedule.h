@@ -20,7 +20,7 @@ struct Task {
 
 struct Schedule {
   Task tasks[kMaxTasks];
-  int count = 0;
+  int count = 0;         ///< -1: more than kMaxTasks
   int blocks = 0;        ///< of the whole kernel, for the dearest choices
   int split_blocks = 0;  ///< of those, at most so many belong to tasks of several parts
 };
