@@ -40,12 +40,29 @@ std::vector<std::string> rare_experts(const moe::LoadReport& report, const repor
   return names;
 }
 
-std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch) {
+namespace {
+
+std::string_view remedy(moe::BalanceMethod method) {
+  switch (method) {
+    case moe::BalanceMethod::loss:
+      return "moe.balance.method: bias, a larger moe.balance.min and moe.balance.max";
+    case moe::BalanceMethod::bias:
+      return "a larger moe.balance.rate";
+    case moe::BalanceMethod::off:
+      return "moe.balance.method: loss or bias";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch,
+                                moe::BalanceMethod method) {
   return fmt::format(
-      "{}: in epoch {} less than {} % of the load went to each of: {}; moe.balance.method: bias, a larger "
-      "moe.balance.min and moe.balance.max or some moe.router.noise may bring them back, and moe.experts without them "
-      "would cost less",
-      layer.name, epoch, 100 * rare_load, fmt::join(rare_experts(report, layer), ", "));
+      "{}: in epoch {} less than {} % of the load went to each of: {}; {} or some moe.router.noise may bring them "
+      "back, "
+      "and moe.experts without them would cost less",
+      layer.name, epoch, 100 * rare_load, fmt::join(rare_experts(report, layer), ", "), remedy(method));
 }
 
 }  // namespace codmoe::engine

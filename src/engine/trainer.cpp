@@ -187,7 +187,9 @@ Json Trainer::take_loads() {
 void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer) {
   const auto names = rare_experts(report, layer);
   auto& before = rare_experts_[layer.name];
-  if (!names.empty() && names != before) spdlog::warn("{}", rare_expert_warning(report, layer, progress_.epoch));
+  if (!names.empty() && names != before) {
+    spdlog::warn("{}", rare_expert_warning(report, layer, progress_.epoch, options_.model.moe.balance.method));
+  }
   before = names;
 }
 

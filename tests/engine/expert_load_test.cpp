@@ -21,12 +21,15 @@ TEST(ExpertLoad, WarnsOfExpertsBelowOnePercent) {
   EXPECT_TRUE(rare_experts(report_of({0.98, 0.01, 0.01}), kLayer).empty());
   const auto report = report_of({0.9926, 0.0074, 0.0});
   EXPECT_EQ(rare_experts(report, kLayer), (std::vector<std::string>{"texture", "edge.2"}));
-  const auto warning = rare_expert_warning(report, kLayer, 3);
+  const auto warning = rare_expert_warning(report, kLayer, 3, moe::BalanceMethod::loss);
   EXPECT_TRUE(warning.starts_with("moe.1: in epoch 3 less than 1 % of the load went to each of: texture, edge.2; "))
       << warning;
   for (const auto* key : {"moe.balance.method: bias", "moe.balance.min", "moe.router.noise", "moe.experts"}) {
     EXPECT_NE(warning.find(key), std::string::npos) << key;
   }
+  const auto with_bias = rare_expert_warning(report, kLayer, 3, moe::BalanceMethod::bias);
+  EXPECT_NE(with_bias.find("; a larger moe.balance.rate or some"), std::string::npos) << with_bias;
+  EXPECT_EQ(with_bias.find("moe.balance.method"), std::string::npos) << with_bias;
 }
 
 TEST(ExpertLoad, NamesItsNumbers) {

@@ -23,7 +23,8 @@ inline constexpr double rare_load = 0.01;
 /// Names of the experts whose load was below rare_load.
 std::vector<std::string> rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
 
-/// One line that names rare_experts() and says what may help; `epoch` counts from 1.
-std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch);
+/// One line that names rare_experts() and says what may help under this way of balancing; `epoch` counts from 1.
+std::string rare_expert_warning(const moe::LoadReport& report, const report::ExpertLayer& layer, int64_t epoch,
+                                moe::BalanceMethod method);
 
 }  // namespace codmoe::engine
