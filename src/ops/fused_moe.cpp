@@ -11,7 +11,7 @@
 
 #include <memory>
 
-#include "cuda/fused_moe.h"
+#include "cuda/moe_launch.h"
 #endif
 
 namespace codmoe::ops {
@@ -199,10 +199,10 @@ FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const
   layer->choice = {result.logits_be.data_ptr<float>(), result.probs_be.data_ptr<float>(),
                    result.indices_bk.data_ptr<int64_t>(), result.weights_bk.data_ptr<float>(),
                    mean_bc.data_ptr<float>()};
-  const auto bytes = static_cast<int64_t>(cuda::forward_scratch_bytes(*layer));
-  const auto scratch = at::empty({bytes}, options.dtype(at::kByte));
-  C10_CUDA_CHECK(cuda::launch_forward(*layer, static_cast<char*>(scratch.data_ptr()),
-                                      at::cuda::getCurrentCUDAStream(x.get_device()).stream()));
+  auto plan = std::make_unique<cuda::Plan>(cuda::make_plan(*layer));
+  const auto scratch = at::empty({static_cast<int64_t>(plan->scratch.bytes)}, options.dtype(at::kByte));
+  plan->scratch.base = static_cast<char*>(scratch.data_ptr());
+  C10_CUDA_CHECK(cuda::launch_forward(*layer, *plan, at::cuda::getCurrentCUDAStream(x.get_device()).stream()));
   return result;
 }
 

@@ -1,6 +1,5 @@
 // Every dispatch on a GPU against float64 on the CPU, and what must not wait for the device.
 #include <ATen/Context.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <gtest/gtest.h>
 
 #ifdef CODMOE_CUDA
@@ -8,6 +7,7 @@
 #endif
 
 #include "moe/layer_cases.h"
+#include "support/cuda.h"
 
 namespace codmoe::moe {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 class GpuDispatch : public testing::Test {
  protected:
   void SetUp() override {
-    if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) GTEST_SKIP() << "no CUDA device";
+    if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   }
 };
 

@@ -1,12 +1,12 @@
 // The fused kernels against float64 on the CPU, given the inputs as rounded and the routes that the run chose.
 #include <ATen/Context.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "moe/layer_run.h"
+#include "support/cuda.h"
 
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAGraph.h>
@@ -28,7 +28,7 @@ constexpr Kind kKinds[] = {
 class FusedGpu : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) GTEST_SKIP() << "no CUDA device";
+    if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
     before_ = at::globalContext().allowTF32CuDNN();
     at::globalContext().setAllowTF32CuDNN(GetParam().tf32);
   }

@@ -1,9 +1,9 @@
 // Gradients of the band split on a GPU, where LibTorch's own pooling has wrong ones for channels-last inputs.
 #include <ATen/ATen.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <gtest/gtest.h>
 
 #include "codmoe/ops/band_split.h"
+#include "support/cuda.h"
 #include "support/tensors.h"
 
 namespace codmoe::ops {
@@ -17,7 +17,7 @@ at::Tensor gradient(const at::Tensor& x_bchw, const at::Tensor& upstream_bchw) {
 }
 
 TEST(BandSplitGpu, GradientsAreTheCpuOnes) {
-  if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   const auto x = test::randn({3, 8, 9, 7}, 1), upstream = test::randn({3, 8, 9, 7}, 2);
   const auto expected = gradient(x, upstream);
   for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {

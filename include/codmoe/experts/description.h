@@ -21,7 +21,8 @@ enum class Source {
   gradient,   ///< edge_maps(x).gradient
   pooled,     ///< one position: the mean of x, or what follows from it
   previous,   ///< the convolution listed before this one
-  branches    ///< the branches' results, concatenated; times the last pooled result, channel by channel, where there is one
+  branches    ///< the branches' results, concatenated; times the last pooled result, channel by channel, where there is
+              ///< one
 };
 
 /// One convolution of an expert.
@@ -31,7 +32,7 @@ struct ConvDescription {
   nn::ConvShape shape;
   bool bias = false;
   std::string norm = {};  ///< prefix of the norm that follows it, "branches.0.norm"; empty: none
-  bool gelu = false;  ///< follows the norm
+  bool gelu = false;      ///< follows the norm
 };
 
 /// All convolutions of an expert, in the order in which they run.

@@ -59,8 +59,8 @@ struct FusedResult {
 };
 
 /// Why `fused_moe` cannot take this input, or nothing: it wants a CUDA device of compute capability 8.0 or later with
-/// 110 KiB of shared memory a block (8.0 and 9.0 have it), float32 or bfloat16, C a multiple of 32 up to 512, and at most
-/// 8 experts.
+/// 110 KiB of shared memory a block (8.0 and 9.0 have it), float32 or bfloat16, C a multiple of 32 up to 512, and at
+/// most 8 experts.
 std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts);
 
 /// Evaluation only: no gradients, norms by their running statistics. Products are formed in bfloat16 for bfloat16 x;

@@ -39,15 +39,6 @@ __device__ inline void store_chunk(T* to, const float (&values)[kLanes<T>]) {
   *reinterpret_cast<uint4*>(to) = pack<T>(values);
 }
 
-__device__ inline void store_pair(float* to, float a, float b) { *reinterpret_cast<float2*>(to) = {a, b}; }
-__device__ inline void store_pair(__nv_bfloat16* to, float a, float b) {
-  *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(a, b);
-}
-__device__ inline float2 load_pair(const float* from) { return *reinterpret_cast<const float2*>(from); }
-__device__ inline float2 load_pair(const __nv_bfloat16* from) {
-  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(from));
-}
-
 __device__ inline float vector_at(Vector vector, int i, bool bfloat16) {
   return bfloat16 ? __bfloat162float(static_cast<const __nv_bfloat16*>(vector)[i])
                   : static_cast<const float*>(vector)[i];

@@ -1,4 +1,4 @@
-// Launchers of the fused layer's kernels: plain data and pointers, no torch.
+// What the fused layer's kernels are told: plain data and pointers, no torch.
 //
 // The layer runs in five kernels on one stream: pool, route, prepare, branches, combine. Each image's k experts have
 // fixed slots b * k + j; what a slot has to do is looked up on the device from the expert that the router chose for it,
@@ -28,7 +28,7 @@ constexpr int kSlotMaps = 4;    ///< scratch maps [N, C] of a slot: 0 the branch
 constexpr int kMaxChannels = 512;
 constexpr std::size_t kSharedBytes = 110 << 10;  ///< shared memory that a block may take; its GPU must have it
 
-/// One value a channel, in the layer's `vector_type`.
+/// One value a channel, of the type that Layer::bfloat16_vectors says.
 using Vector = const void*;
 
 /// What follows a convolution: norm with running statistics, or bias, or nothing; then GELU or nothing.
@@ -115,11 +115,5 @@ struct Layer {
   void* y = nullptr;        ///< [B, H, W, C]
   Choice choice;
 };
-
-/// Bytes of scratch memory that `launch_forward` needs for this layer; its pointers are not read.
-size_t forward_scratch_bytes(const Layer& layer);
-
-/// Router, experts and mixing. `scratch` is aligned to 256 bytes.
-cudaError_t launch_forward(const Layer& layer, char* scratch, cudaStream_t stream);
 
 }  // namespace codmoe::ops::cuda

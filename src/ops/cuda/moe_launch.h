@@ -14,6 +14,12 @@ struct Plan {
   Scratch scratch;
 };
 
+/// How a layer is divided into work and scratch memory; its pointers are not read.
+Plan make_plan(const Layer& layer);
+
+/// Router, experts and mixing. plan.scratch.base is set to plan.scratch.bytes of memory, aligned to 256 bytes.
+cudaError_t launch_forward(const Layer& layer, const Plan& plan, cudaStream_t stream);
+
 /// Launches a kernel that may start while the one before it in the stream still runs, and waits for it itself.
 template <class... Parameters, class... Arguments>
 cudaError_t launch_after(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream,

@@ -79,8 +79,7 @@ Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
   return schedule;
 }
 
-}  // namespace
-
+/// Tile width in filters for branches of this width.
 int tile_cols(int width) {
   int best = 0, best_padded = 0;
   for (const int cols : {40, 64, 72, 80}) {
@@ -92,6 +91,8 @@ int tile_cols(int width) {
   }
   return best;
 }
+
+}  // namespace
 
 Schedule prepare_schedule(const Layer& layer, int cols) {
   std::vector<Task> tasks;
@@ -151,6 +152,8 @@ Scratch lay_out(const Layer& layer, const Plan& plan) {
   return scratch;
 }
 
+}  // namespace
+
 Plan make_plan(const Layer& layer) {
   Plan plan;
   plan.cols = tile_cols(layer.shape.channels / 4);
@@ -160,14 +163,8 @@ Plan make_plan(const Layer& layer) {
   return plan;
 }
 
-}  // namespace
-
-std::size_t forward_scratch_bytes(const Layer& layer) { return make_plan(layer).scratch.bytes; }
-
-cudaError_t launch_forward(const Layer& layer, char* scratch, cudaStream_t stream) {
-  Plan plan = make_plan(layer);
+cudaError_t launch_forward(const Layer& layer, const Plan& plan, cudaStream_t stream) {
   if (plan.prepare.count < 0 || plan.branches.count < 0) return cudaErrorInvalidConfiguration;
-  plan.scratch.base = scratch;
   const int counters = std::max(plan.prepare.split_blocks, plan.branches.split_blocks);
   if (const auto error = launch_router(layer, plan.scratch, counters, stream)) return error;
   switch (layer.math) {
