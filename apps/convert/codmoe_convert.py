@@ -137,6 +137,7 @@ def write(path, tensors, metadata):
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     beside = f"{path}.tmp-{os.getpid()}"
     try:
         with open(beside, "wb") as file:

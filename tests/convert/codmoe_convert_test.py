@@ -84,6 +84,13 @@ class ConvertTest(unittest.TestCase):
         for zipped in (True, False):
             self.expect(self.convert(state, _use_new_zipfile_serialization=zipped), state)
 
+    def test_makes_the_folder_of_its_output(self):
+        self.output = self.output.parent / "weights" / "new" / "out.safetensors"
+        torch.save({"a.weight": torch.ones(2)}, self.input)
+        result = run_script(str(self.input), str(self.output))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(read_safetensors(self.output)["a.weight"].tolist(), [1, 1])
+
     def test_nesting_prefix_and_what_training_scripts_add(self):
         weight = torch.randn(2)
         content = {"epoch": 3, "args": argparse.Namespace(lr=0.1),
