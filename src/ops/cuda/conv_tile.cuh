@@ -3,12 +3,15 @@
 // outside the image copies zeros.
 #pragma once
 
+#include <type_traits>
+
 #include "elements.cuh"
-#include "mma.cuh"
+#include "group_products.cuh"
+#include "warp_products.cuh"
 
 namespace codmoe::ops::cuda {
 
-constexpr int kStages = 4;  ///< in shared memory at once
+constexpr int kStages = 3;  ///< in shared memory at once
 
 __host__ __device__ constexpr int stage_bytes(int cols) { return (kTileRows + cols) * kStageBytes; }
 __host__ __device__ constexpr int tile_bytes(int cols) { return kStages * stage_bytes(cols); }
@@ -26,13 +29,27 @@ struct TileOperands {
   __device__ int stages() const { return (chunks() + kRowChunks - 1) / kRowChunks; }
 };
 
+// wgmma where the code is for exactly that GPU. It would cut TF32 operands off instead of rounding them, and cannot
+// split float32's.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 template <Math kMath, int kCols>
-class ConvTile {
+using Products = std::conditional_t<kMath == Math::bfloat16, GroupProducts<kCols>, WarpProducts<kMath, kCols>>;
+#else
+template <Math kMath, int kCols>
+using Products = WarpProducts<kMath, kCols>;
+#endif
+
+template <Math kMath, int kCols>
+class ConvTile : private Products<kMath, kCols> {
+  using Base = Products<kMath, kCols>;
+
  public:
   using T = typename Product<kMath>::Element;
-  static constexpr int kColTiles = (kCols / 8 + 1) / 2;  ///< 8 columns each, of one warp: half of the tile's
+  using Base::col_of;
+  using Base::kSums;
+  using Base::row_of;
 
-  /// `shared` holds tile_bytes(kCols).
+  /// `shared` holds tile_bytes(kCols), aligned to 1024.
   __device__ ConvTile(int height, int width, int first_position, char* shared)
       : shared_(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), height_(height), width_(width) {
 #pragma unroll
@@ -57,7 +74,7 @@ class ConvTile {
     tap_y_ = tap / operands.kernel;
     tap_x_ = tap - tap_y_ * operands.kernel;
 #pragma unroll
-    for (int i = 0; i < 2 * kColTiles * 4; ++i) (&sum[0][0][0])[i] = 0.0F;
+    for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
 #pragma unroll 1
     for (int slot = 0; slot < kStages - 1; ++slot) copy_stage(slot);
   }
@@ -68,21 +85,20 @@ class ConvTile {
 #pragma unroll 1
     for (int stage = next_ - (kStages - 1); stage < last_; ++stage) {
       wait_for_copies<kStages - 2>();
+      Base::publish_copies();
+      Base::settle(sum);
       __syncthreads();
+      const uint32_t rows = shared_ + static_cast<uint32_t>(slot * stage_bytes(kCols));
+      Base::add(rows, rows + kTileRows * kStageBytes, chunks_ - stage * kRowChunks, sum);
       copy_stage((slot + kStages - 1) % kStages);
-      multiply(chunks_ - stage * kRowChunks, slot);
       slot = (slot + 1) % kStages;
     }
     wait_for_copies<0>();
+    Base::settle(sum);
     __syncthreads();
   }
 
-  /// Row i in [0, 4) and the first of two columns j of this thread's sums: sum[i / 2][j][i % 2 * 2]. Eight warps share
-  /// the tile as four by two. Columns may lie beyond kCols.
-  __device__ static int row_of(int i) { return warp() % 4 * 32 + i * 8 + static_cast<int>(threadIdx.x % 32) / 4; }
-  __device__ static int col_of(int j) { return first_col() + j * 8 + static_cast<int>(threadIdx.x % 4) * 2; }
-
-  float sum[2][kColTiles][4];
+  float sum[kSums];
 
  private:
   static constexpr int kRowStep = kThreads / kRowChunks;
@@ -90,8 +106,6 @@ class ConvTile {
   static constexpr int kFiltersAThread = (kCols + kRowStep - 1) / kRowStep;
   static constexpr int kOutside = -(1 << 20);
 
-  __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
-  __device__ static int first_col() { return warp() / 4 * kColTiles * 8; }
   __device__ static int copy_lane() { return static_cast<int>(threadIdx.x) % kRowChunks; }
   __device__ static int copy_row(int i) { return static_cast<int>(threadIdx.x) / kRowChunks + i * kRowStep; }
 
@@ -139,48 +153,6 @@ class ConvTile {
         tap_x_ = 0;
         ++tap_y_;
       }
-    }
-  }
-
-  /// What one warp multiplies in one step of two chunks.
-  struct Fragments {
-    uint32_t a[2][4];
-    uint32_t b[(kColTiles + 1) / 2][4];
-  };
-
-  __device__ void load(Fragments& fragments, uint32_t rows, int step) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const uint32_t filters = rows + kTileRows * kStageBytes;
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-      load_matrices(fragments.a[i], rows + swizzled(warp() % 4 * 32 + i * 16 + lane % 16, 2 * step + lane / 16));
-#pragma unroll
-    for (int j = 0; j < (kColTiles + 1) / 2; ++j) {
-      const int filter = min(first_col() + j * 16 + lane / 16 * 8 + lane % 8, kCols - 1);
-      load_matrices(fragments.b[j], filters + swizzled(filter, 2 * step + lane / 8 % 2));
-    }
-  }
-
-  __device__ void add(const Fragments& fragments) {
-#pragma unroll
-    for (int j = 0; j < kColTiles; ++j) {
-      const uint32_t b[2] = {fragments.b[j / 2][j % 2 * 2], fragments.b[j / 2][j % 2 * 2 + 1]};
-#pragma unroll
-      for (int i = 0; i < 2; ++i) Product<kMath>::add(sum[i][j], fragments.a[i], b);
-    }
-  }
-
-  /// One stage of which `left` chunks are in the sum; the others hold zeros. A step's fragments load during the
-  /// products of the one before.
-  __device__ void multiply(int left, int slot) {
-    const uint32_t rows = shared_ + static_cast<uint32_t>(slot * stage_bytes(kCols));
-    Fragments fragments[2];
-    load(fragments[0], rows, 0);
-#pragma unroll
-    for (int step = 0; step < kRowChunks / 2; ++step) {
-      if (2 * step >= left) break;
-      if (step + 1 < kRowChunks / 2) load(fragments[(step + 1) % 2], rows, step + 1);
-      add(fragments[step % 2]);
     }
   }
 

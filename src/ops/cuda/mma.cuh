@@ -42,7 +42,7 @@ struct Product;
 template <>
 struct Product<Math::bfloat16> {
   using Element = __nv_bfloat16;
-  __device__ static void add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static void add(float* d, const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -56,7 +56,7 @@ __device__ inline uint32_t to_tf32(uint32_t value) {
   return rounded;
 }
 
-__device__ inline void add_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ inline void add_tf32(float* d, const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -66,7 +66,7 @@ __device__ inline void add_tf32(float (&d)[4], const uint32_t (&a)[4], const uin
 template <>
 struct Product<Math::tf32> {
   using Element = float;
-  __device__ static void add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static void add(float* d, const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     const uint32_t a_rounded[4] = {to_tf32(a[0]), to_tf32(a[1]), to_tf32(a[2]), to_tf32(a[3])};
     const uint32_t b_rounded[2] = {to_tf32(b[0]), to_tf32(b[1])};
     add_tf32(d, a_rounded, b_rounded);
@@ -81,7 +81,7 @@ struct Product<Math::float32> {
   __device__ static uint32_t low_part(uint32_t value, uint32_t high) {
     return to_tf32(__float_as_uint(__uint_as_float(value) - __uint_as_float(high)));
   }
-  __device__ static void add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static void add(float* d, const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     uint32_t a_high[4], a_low[4], b_high[2], b_low[2];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

@@ -56,13 +56,13 @@ __device__ AttentionPartials partials_of(const Layer& layer, const Scratch& scra
 /// Parts are summed in their order, so the result does not depend on which block that is.
 template <Math kMath, int kCols>
 __device__ bool sum_parts(ConvTile<kMath, kCols>& tile, const Scratch& scratch, int part, int parts) {
-  constexpr int kSums = 2 * ConvTile<kMath, kCols>::kColTiles * 4;
+  constexpr int kSums = ConvTile<kMath, kCols>::kSums;
   __shared__ bool last;
   const int first_block = static_cast<int>(blockIdx.x) - part;
   float* partials = reinterpret_cast<float*>(scratch.base + scratch.partials) + threadIdx.x;
   int* counter = reinterpret_cast<int*>(scratch.base + scratch.counters) + first_block;
   float* own = partials + static_cast<int64_t>(blockIdx.x) * kSums * kThreads;
-  const auto* sums = &tile.sum[0][0][0];
+  const float* sums = tile.sum;
 #pragma unroll
   for (int i = 0; i < kSums; ++i) __stcg(own + i * kThreads, sums[i]);
   __threadfence();
@@ -74,7 +74,7 @@ __device__ bool sum_parts(ConvTile<kMath, kCols>& tile, const Scratch& scratch, 
   __syncthreads();
   if (!last) return false;
   __threadfence();
-  auto* totals = &tile.sum[0][0][0];
+  float* totals = tile.sum;
 #pragma unroll
   for (int i = 0; i < kSums; ++i) totals[i] = 0.0F;
   for (int p = 0; p < parts; ++p) {
@@ -92,22 +92,17 @@ __host__ __device__ constexpr int sum_pitch(int cols) { return cols + 4; }
 template <class Tile, int kCols, class Visit>
 __device__ void visit_pairs(float* shared, Visit&& visit) {
 #pragma unroll
-  for (int j = 0; j < Tile::kColTiles; ++j) {
-    const int col = Tile::col_of(j);
-    if (col >= kCols) continue;
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      visit(i / 2, j, i % 2 * 2, *reinterpret_cast<float2*>(shared + Tile::row_of(i) * sum_pitch(kCols) + col));
+  for (int pair = 0; pair < Tile::kSums / 2; ++pair) {
+    const int col = Tile::col_of(pair);
+    if (col < kCols) visit(pair, *reinterpret_cast<float2*>(shared + Tile::row_of(pair) * sum_pitch(kCols) + col));
   }
 }
 
 /// Writes sums to shared memory as rows, for the whole block.
 template <class Tile, int kCols>
-__device__ void store_sums(const float (&sums)[2][Tile::kColTiles][4], float* shared) {
+__device__ void store_sums(const float (&sums)[Tile::kSums], float* shared) {
   static_assert(kTileRows * sum_pitch(kCols) * sizeof(float) <= tile_bytes(kCols));
-  visit_pairs<Tile, kCols>(shared, [&](int i, int j, int k, float2& place) {
-    place = {sums[i][j][k], sums[i][j][k + 1]};
-  });
+  visit_pairs<Tile, kCols>(shared, [&](int pair, float2& place) { place = {sums[2 * pair], sums[2 * pair + 1]}; });
   __syncthreads();
 }
 
@@ -159,7 +154,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     experts_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Schedule schedule,
                    const Scratch scratch, bool after_router) {
   using T = typename Product<kMath>::Element;
-  extern __shared__ __align__(128) char shared[];
+  extern __shared__ __align__(1024) char shared[];
   if (after_router) wait_for_previous_kernel();  // else its choices are there already
   const Job job = find_job(schedule, layer.choice.indices, layer.shape.slots);
   if (!after_router) wait_for_previous_kernel();
@@ -212,7 +207,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   using Tile = ConvTile<kMath, kCols>;
   using T = typename Tile::T;
   static_assert(kCols <= kThreads, "project gives each column a thread");
-  extern __shared__ __align__(128) char shared[];
+  extern __shared__ __align__(1024) char shared[];
   __shared__ Columns<kCols> columns;
   __shared__ float constants[kCols];
   const Shape& shape = layer.shape;
@@ -222,7 +217,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int filters = min(kCols, shape.channels - first_filter);
   const int image = static_cast<int>(blockIdx.y), rows = min(kTileRows, shape.positions - first_position);
   auto* sums = reinterpret_cast<float*>(shared);
-  float mixed[2][Tile::kColTiles][4] = {};
+  float mixed[Tile::kSums] = {};
   float weight_sum = 0.0F;
   Tile tile(shape.height, shape.width, first_position, shared);
   wait_for_previous_kernel();
@@ -249,10 +244,10 @@ __global__ void __launch_bounds__(kThreads, 2)
       });
       __syncthreads();
     }
-    visit_pairs<Tile, kCols>(sums, [&](int i, int j, int at, const float2& place) {
-      const int col = Tile::col_of(j);
-      mixed[i][j][at] += weight * (attention ? constants[col] : place.x);
-      mixed[i][j][at + 1] += weight * (attention ? constants[col + 1] : place.y);
+    visit_pairs<Tile, kCols>(sums, [&](int pair, const float2& place) {
+      const int col = Tile::col_of(pair);
+      mixed[2 * pair] += weight * (attention ? constants[col] : place.x);
+      mixed[2 * pair + 1] += weight * (attention ? constants[col + 1] : place.y);
     });
     __syncthreads();  // before the next expert's copies and columns
   }
