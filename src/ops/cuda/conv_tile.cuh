@@ -60,7 +60,12 @@ class ConvTile : private Products<kMath, kCols> {
     }
   }
 
-  /// Begins the sum over the stages [first, last), eight chunks each: queues the first copies. Other work may follow
+  __device__ void clear() {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
+  }
+
+  /// Begins to add the stages [first, last) to the sum, eight chunks each: queues the first copies. Other work may follow
   /// before `finish`, which waits for them.
   __device__ void begin(const TileOperands<T>& operands, int first, int last) {
     of_ = operands;
@@ -73,8 +78,6 @@ class ConvTile : private Products<kMath, kCols> {
     tap_chunk_ = chunk_ - tap * tap_chunks_;
     tap_y_ = tap / operands.kernel;
     tap_x_ = tap - tap_y_ * operands.kernel;
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
 #pragma unroll 1
     for (int slot = 0; slot < kStages - 1; ++slot) copy_stage(slot);
   }

@@ -7,6 +7,7 @@
 #include "find_job.cuh"
 #include "moe_launch.h"
 #include "stencils.cuh"
+#include "tile_sums.cuh"
 
 namespace codmoe::ops::cuda {
 
@@ -52,72 +53,6 @@ __device__ AttentionPartials partials_of(const Layer& layer, const Scratch& scra
           reinterpret_cast<float*>(scratch.base + scratch.totals) + rows * 2};
 }
 
-/// Leaves the sum over all parts in the tile of the block that finishes last, and returns whether this is the one.
-/// Parts are summed in their order, so the result does not depend on which block that is.
-template <Math kMath, int kCols>
-__device__ bool sum_parts(ConvTile<kMath, kCols>& tile, const Scratch& scratch, int part, int parts) {
-  constexpr int kSums = ConvTile<kMath, kCols>::kSums;
-  __shared__ bool last;
-  const int first_block = static_cast<int>(blockIdx.x) - part;
-  float* partials = reinterpret_cast<float*>(scratch.base + scratch.partials) + threadIdx.x;
-  int* counter = reinterpret_cast<int*>(scratch.base + scratch.counters) + first_block;
-  float* own = partials + static_cast<int64_t>(blockIdx.x) * kSums * kThreads;
-  const float* sums = tile.sum;
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) __stcg(own + i * kThreads, sums[i]);
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last = atomicAdd(counter, 1) == parts - 1;
-    if (last) *counter = 0;  // for the next kernel
-  }
-  __syncthreads();
-  if (!last) return false;
-  __threadfence();
-  float* totals = tile.sum;
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) totals[i] = 0.0F;
-  for (int p = 0; p < parts; ++p) {
-    const float* other = partials + static_cast<int64_t>(first_block + p) * kSums * kThreads;
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) totals[i] += __ldcg(other + i * kThreads);
-  }
-  return true;
-}
-
-/// Floats from one row of a tile's sums to the next, in shared memory.
-__host__ __device__ constexpr int sum_pitch(int cols) { return cols + 4; }
-
-/// The pairs of sums that a thread holds, and their places in shared memory.
-template <class Tile, int kCols, class Visit>
-__device__ void visit_pairs(float* shared, Visit&& visit) {
-#pragma unroll
-  for (int pair = 0; pair < Tile::kSums / 2; ++pair) {
-    const int col = Tile::col_of(pair);
-    if (col < kCols) visit(pair, *reinterpret_cast<float2*>(shared + Tile::row_of(pair) * sum_pitch(kCols) + col));
-  }
-}
-
-/// Writes sums to shared memory as rows, for the whole block.
-template <class Tile, int kCols>
-__device__ void store_sums(const float (&sums)[Tile::kSums], float* shared) {
-  static_assert(kTileRows * sum_pitch(kCols) * sizeof(float) <= tile_bytes(kCols));
-  visit_pairs<Tile, kCols>(shared, [&](int pair, float2& place) { place = {sums[2 * pair], sums[2 * pair + 1]}; });
-  __syncthreads();
-}
-
-/// Calls visit(row, col, values) for each chunk of a tile's `rows` x `cols` in shared memory. One small loop: code that
-/// runs once costs its fetch from memory, which for unrolled GELUs takes longer than their run.
-template <class T, int kCols, class Visit>
-__device__ void visit_chunks(float* shared, int rows, int cols, Visit&& visit) {
-  const int row_chunks = cols / kLanes<T>;
-#pragma unroll 1
-  for (int item = static_cast<int>(threadIdx.x); item < rows * row_chunks; item += kThreads) {
-    const int row = item / row_chunks, col = item % row_chunks * kLanes<T>;
-    visit(row, col, *reinterpret_cast<float(*)[kLanes<T>]>(shared + row * sum_pitch(kCols) + col));
-  }
-}
-
 template <Math kMath, int kCols>
 __device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task& task, const Job& job, char* shared) {
   using Tile = ConvTile<kMath, kCols>;
@@ -130,11 +65,16 @@ __device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task&
   const auto operands = operands_of(layer.shape, conv, source, task.first_filter, kCols);
   __shared__ Columns<kCols> columns;
   Tile tile(layer.shape.height, layer.shape.width, first_position, shared);
+  tile.clear();
   tile.begin(operands, part * task.part_stages, min((part + 1) * task.part_stages, operands.stages()));
   const float* gate = conv.epilogue.gated ? slot_vector(layer, scratch, scratch.vectors, job.slot) : nullptr;
   columns.load(conv.epilogue, task.first_filter, operands.filters, gate, layer.bfloat16_vectors);
   tile.finish();
-  if (task.parts > 1 && !sum_parts(tile, scratch, part, task.parts)) return;
+  if (task.parts > 1 && !sum_parts<Tile::kSums>(tile.sum, reinterpret_cast<float*>(scratch.base + scratch.partials),
+                                                reinterpret_cast<int*>(scratch.base + scratch.counters), part,
+                                                task.parts)) {
+    return;
+  }
 
   auto* sums = reinterpret_cast<float*>(shared);
   store_sums<Tile, kCols>(tile.sum, sums);
@@ -234,6 +174,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       __syncthreads();
     } else {
       const auto operands = operands_of(shape, expert.fusion, slot_maps<T>(layer, scratch, slot), first_filter, kCols);
+      tile.clear();
       tile.begin(operands, 0, operands.stages());
       columns.load(expert.fusion.epilogue, first_filter, filters, nullptr, layer.bfloat16_vectors);
       tile.finish();

@@ -1,5 +1,6 @@
 // The router: mean over positions, gate, softmax and the k most probable experts, in two kernels.
 #include "attention.cuh"
+#include "choose.cuh"
 #include "moe_launch.h"
 
 namespace codmoe::ops::cuda {
@@ -7,13 +8,7 @@ namespace codmoe::ops::cuda {
 namespace {
 
 constexpr int kPoolThreads = 256;
-constexpr int kChooseThreads = 256;
-
-/// What one image chose.
-struct Chosen {
-  int experts[kMaxExperts];
-  float weights[kMaxExperts];
-};
+constexpr int kChooseThreads = kThreads;
 
 /// sums[b, split, c] over the split's positions. Grid (kPoolSplits, B).
 template <class T>
@@ -53,45 +48,12 @@ __global__ void __launch_bounds__(kPoolThreads)
   }
 }
 
-/// Softmax of the logits in place, and the k most probable experts. Called by one thread.
-__device__ void choose(const Shape& shape, const Router& router, float* probs, Chosen& chosen) {
-  float highest = -INFINITY, total = 0.0F;
-  for (int e = 0; e < shape.experts; ++e) {
-    probs[e] = fminf(fmaxf(probs[e], -router.logit_limit), router.logit_limit) / router.temperature;
-    highest = fmaxf(highest, probs[e]);
-  }
-  for (int e = 0; e < shape.experts; ++e) {
-    probs[e] = expf(probs[e] - highest);
-    total += probs[e];
-  }
-  for (int e = 0; e < shape.experts; ++e) probs[e] /= total;
-  unsigned taken = 0;
-  float chosen_total = 0.0F;
-  for (int k = 0; k < shape.top_k; ++k) {
-    int best = -1;
-    float best_value = 0.0F;
-    for (int e = 0; e < shape.experts; ++e) {
-      const float value = probs[e] + (router.selection_bias != nullptr ? router.selection_bias[e] : 0.0F);
-      if ((taken >> e & 1U) == 0 && (best < 0 || value > best_value)) {
-        best = e;
-        best_value = value;
-      }
-    }
-    taken |= 1U << best;
-    chosen.experts[k] = best;
-    chosen.weights[k] = probs[best];
-    chosen_total += probs[best];
-  }
-  for (int k = 0; k < shape.top_k; ++k) chosen.weights[k] /= chosen_total;
-}
-
 /// Grid (1 + heads, B): the first block of an image writes the choice, the others fold the query of one head each where
 /// the image chose attention. Every block makes the choice itself, which is quicker than to wait for another.
 template <class T>
 __global__ void __launch_bounds__(kChooseThreads)
     choose_kernel(const __grid_constant__ Layer layer, const float* sums, float* folded) {
   __shared__ float mean[kMaxChannels];
-  __shared__ float logits[kMaxExperts], probs[kMaxExperts];
   __shared__ Chosen chosen;
   __shared__ float work[2 * kMaxChannels + kChooseThreads * kLanes<T>];
   const Shape& shape = layer.shape;
@@ -107,25 +69,9 @@ __global__ void __launch_bounds__(kChooseThreads)
     if (blockIdx.x == 0) choice.mean[static_cast<int64_t>(image) * shape.channels + c] = mean[c];
   }
   __syncthreads();
-  const int e = thread / 32, lane = thread % 32;
-  if (e < shape.experts) {
-    float total = 0.0F;
-    for (int c = lane; c < shape.channels; c += 32) total += mean[c] * layer.router.weight[e * shape.channels + c];
-    total = sum_over_warp(total);
-    if (lane == 0) logits[e] = probs[e] = total + layer.router.bias[e];
-  }
-  __syncthreads();
-  if (thread == 0) choose(shape, layer.router, probs, chosen);
-  __syncthreads();
+  choose_experts(shape, layer.router, nullptr, image, mean, chosen);
   if (blockIdx.x == 0) {
-    if (thread < shape.experts) {
-      choice.logits[image * shape.experts + thread] = logits[thread];
-      choice.probs[image * shape.experts + thread] = probs[thread];
-    }
-    if (thread < shape.top_k) {
-      choice.indices[image * shape.top_k + thread] = chosen.experts[thread];
-      choice.weights[image * shape.top_k + thread] = chosen.weights[thread];
-    }
+    write_choice(shape, choice, image, chosen);
     return;
   }
   const int head = static_cast<int>(blockIdx.x) - 1;

@@ -79,7 +79,8 @@ Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
   return schedule;
 }
 
-/// Tile width in filters for branches of this width.
+}  // namespace
+
 int tile_cols(int width) {
   int best = 0, best_padded = 0;
   for (const int cols : {40, 64, 72, 80}) {
@@ -91,8 +92,6 @@ int tile_cols(int width) {
   }
   return best;
 }
-
-}  // namespace
 
 Schedule prepare_schedule(const Layer& layer, int cols) {
   std::vector<Task> tasks;

@@ -25,6 +25,9 @@ struct Schedule {
   int split_blocks = 0;  ///< of those, at most so many belong to tasks of several parts
 };
 
+/// Tile width in filters for branches of this width.
+int tile_cols(int width);
+
 /// The convolutions that read x, and what the others need.
 Schedule prepare_schedule(const Layer& layer, int cols);
 /// The convolutions that read what the first schedule made.

@@ -127,12 +127,11 @@ __device__ inline void share_filters(const Expert& expert, int channels, float* 
   __syncthreads();
 }
 
-/// Depthwise convolution and its norm, into the first map; the filters as share_filters leaves them.
+/// Depthwise convolution; the filters as share_filters leaves them.
 template <class T, int kKernel>
-__device__ inline void depthwise_of_strip(const Expert& expert, bool bfloat16_vectors, const Window<T>& window,
-                                          const float* filters, int first_y, int x, const StripTarget<T>& target) {
+__device__ inline void depthwise_of_strip(const Window<T>& window, const float* filters, int first_y, int x,
+                                          float (&result)[kStrip][kLanes<T>]) {
   constexpr int n = kLanes<T>, pad = kKernel / 2;
-  float result[kStrip][n] = {};
 #pragma unroll 1
   for (int dx = -pad; dx <= pad; ++dx) {
     float filter[kKernel][n];
@@ -155,14 +154,33 @@ __device__ inline void depthwise_of_strip(const Expert& expert, bool bfloat16_ve
       }
     }
   }
+}
+
+/// The strip that one thread of a stencil computes: of `blocks` blocks an image, none beyond the image.
+template <class T>
+struct Strip {
+  int first_y, x, channel;
+
+  __device__ Strip(const Shape& shape, int block) {
+    const int chunks = shape.channels / kLanes<T>;
+    const int item = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x), strip = item / chunks;
+    channel = item % chunks * kLanes<T>;
+    first_y = strip / shape.width * kStrip;
+    x = strip % shape.width;
+  }
+};
+
+template <class T>
+__device__ inline void store_normed(const Epilogue& epilogue, bool bfloat16_vectors, const Strip<T>& strip,
+                                    const StripTarget<T>& target, float (&result)[kStrip][kLanes<T>]) {
 #pragma unroll
-  for (int i = 0; i < n; ++i) {
-    const Affine norm = affine_at(expert.depthwise_epilogue, window.channel + i, bfloat16_vectors);
+  for (int i = 0; i < kLanes<T>; ++i) {
+    const Affine norm = affine_at(epilogue, strip.channel + i, bfloat16_vectors);
 #pragma unroll
     for (int out = 0; out < kStrip; ++out) result[out][i] = norm.scale * result[out][i] + norm.shift;
   }
 #pragma unroll
-  for (int out = 0; out < kStrip; ++out) target.store(0, first_y + out, x, result[out]);
+  for (int out = 0; out < kStrip; ++out) target.store(0, strip.first_y + out, strip.x, result[out]);
 }
 
 /// Maps 1 to 3 of one slot [kSlotMaps, N, C], as far as one block computes them.
@@ -170,22 +188,23 @@ template <class T>
 __device__ void run_stencil(const Expert& expert, bool bfloat16_vectors, const Shape& shape, const T* image, T* maps,
                             int block, float* shared) {
   if (expert.stencil == Stencil::depthwise) share_filters<T>(expert, shape.channels, shared);
-  const int chunks = shape.channels / kLanes<T>;
-  const int item = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x);
-  const int strip = item / chunks, channel = item % chunks * kLanes<T>;
-  const int first_y = strip / shape.width * kStrip, x = strip % shape.width;
-  if (first_y >= shape.height) return;
-  const Window<T> window{image, shape.height, shape.width, shape.channels, channel};
+  const Strip<T> strip(shape, block);
+  if (strip.first_y >= shape.height) return;
+  const Window<T> window{image, shape.height, shape.width, shape.channels, strip.channel};
   const int64_t map_size = static_cast<int64_t>(shape.positions) * shape.channels;
-  const StripTarget<T> target{maps + map_size + channel, map_size, shape.height, shape.width, shape.channels};
+  const StripTarget<T> target{maps + map_size + strip.channel, map_size, shape.height, shape.width, shape.channels};
   if (expert.stencil == Stencil::bands) {
-    bands_of_strip(window, first_y, x, target);
+    bands_of_strip(window, strip.first_y, strip.x, target);
   } else if (expert.stencil == Stencil::edges) {
-    edges_of_strip(window, first_y, x, target);
-  } else if (expert.depthwise_kernel == 5) {
-    depthwise_of_strip<T, 5>(expert, bfloat16_vectors, window, shared, first_y, x, target);
+    edges_of_strip(window, strip.first_y, strip.x, target);
   } else {
-    depthwise_of_strip<T, 3>(expert, bfloat16_vectors, window, shared, first_y, x, target);
+    float result[kStrip][kLanes<T>] = {};
+    if (expert.depthwise_kernel == 5) {
+      depthwise_of_strip<T, 5>(window, shared, strip.first_y, strip.x, result);
+    } else {
+      depthwise_of_strip<T, 3>(window, shared, strip.first_y, strip.x, result);
+    }
+    store_normed(expert.depthwise_epilogue, bfloat16_vectors, strip, target, result);
   }
 }
 

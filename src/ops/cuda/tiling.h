@@ -11,6 +11,9 @@ constexpr int kStageBytes = 128;  ///< of the inner dimension, copied and multip
 constexpr int kStrip = 2;         ///< rows that one thread of a stencil computes, so that a row of loads serves several
 constexpr int kPoolSplits = 16;   ///< blocks that share one image's mean
 
+constexpr int kDepthwiseTaps = 25;  ///< of the largest depthwise kernel, 5x5
+constexpr int kBandRows = 6;        ///< of an image, summed by one thread for a depthwise weight gradient
+
 constexpr int element_bytes(Math math) { return math == Math::bfloat16 ? 2 : 4; }
 
 /// Positions that one block of attention takes, of elements of this size.

@@ -1,0 +1,124 @@
+// The first kernel of training: means of the images and copies of the parameters.
+#pragma once
+
+#include "choose.cuh"
+#include "train_access.cuh"
+
+namespace codmoe::ops::cuda {
+
+__device__ inline float parameter_at(const Parameter& parameter, int out, int in, int tap) {
+  const int64_t at = static_cast<int64_t>(out) * parameter.out_stride + static_cast<int64_t>(in) * parameter.in_stride +
+                     static_cast<int64_t>(tap) * parameter.tap_stride;
+  return vector_at(parameter.value, static_cast<int>(at), parameter.bfloat16);
+}
+
+/// Copies one parameter, as far as one of `blocks` blocks does: weights in both orders, vectors and depthwise filters as
+/// float [taps, out].
+template <class T>
+__device__ void pack_parameter(const Parameter& parameter, T* weights, float* vectors, int block, int blocks) {
+  const int size = parameter.out * parameter.in * parameter.taps, stride = blocks * static_cast<int>(blockDim.x);
+  for (int i = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); i < size; i += stride) {
+    const int in = i % parameter.in, tap = i / parameter.in % parameter.taps, out = i / parameter.in / parameter.taps;
+    const float value = parameter_at(parameter, out, in, tap);
+    if (parameter.reversed < 0) {
+      vectors[parameter.packed + tap * parameter.out + out] = value;
+    } else {
+      weights[parameter.packed + i] = static_cast<T>(value);
+    }
+  }
+  if (parameter.reversed < 0) return;
+  for (int i = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); i < size; i += stride) {
+    const int out = i % parameter.out, tap = i / parameter.out % parameter.taps, in = i / parameter.out / parameter.taps;
+    weights[parameter.reversed + i] = static_cast<T>(parameter_at(parameter, out, in, parameter.taps - 1 - tap));
+  }
+}
+
+/// pairs[c] = sum of x - origin and of its square over the split's positions; the origin is the image's first position.
+template <class T>
+__device__ void pool_split(const Shape& shape, const T* image, int split, float2* pairs, float* shared) {
+  constexpr int n = kLanes<T>;
+  const int chunks = shape.channels / n, rows = static_cast<int>(blockDim.x) / chunks;
+  const int row = static_cast<int>(threadIdx.x) / chunks, channel = static_cast<int>(threadIdx.x) % chunks * n;
+  const int first = shape.positions * split / kPoolSplits, last = shape.positions * (split + 1) / kPoolSplits;
+  if (row < rows) {
+    float origin[n], total[n] = {}, square[n] = {};
+    load_chunk(image + channel, origin);
+#pragma unroll 4
+    for (int p = first + row; p < last; p += rows) {
+      float values[n];
+      load_chunk(image + static_cast<int64_t>(p) * shape.channels + channel, values);
+#pragma unroll
+      for (int i = 0; i < n; ++i) {
+        const float value = values[i] - origin[i];
+        total[i] += value;
+        square[i] += value * value;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+      shared[row * shape.channels + channel + i] = total[i];
+      shared[(rows + row) * shape.channels + channel + i] = square[i];
+    }
+  }
+  __syncthreads();
+  for (int c = static_cast<int>(threadIdx.x); c < shape.channels; c += static_cast<int>(blockDim.x)) {
+    float2 sum{0.0F, 0.0F};
+    for (int r = 0; r < rows; ++r) {
+      sum.x += shared[r * shape.channels + c];
+      sum.y += shared[(rows + r) * shape.channels + c];
+    }
+    pairs[c] = sum;
+  }
+}
+
+constexpr int kPackBlocks = 8;  ///< a parameter
+
+/// Blocks beyond B * kPoolSplits copy parameters.
+template <class T>
+__global__ void __launch_bounds__(kThreads) begin_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
+  __shared__ float shared[2 * kThreads * kLanes<__nv_bfloat16>];
+  const Shape& shape = training.shape;
+  const int block = static_cast<int>(blockIdx.x), images = shape.batch * kPoolSplits;
+  if (block < images) {
+    const int image = block / kPoolSplits;
+    pool_split<T>(shape, static_cast<const T*>(training.x) + static_cast<int64_t>(image) * shape.positions * shape.channels,
+                  block % kPoolSplits, pairs_at(memory.work, memory.pooled) + static_cast<int64_t>(block) * shape.channels,
+                  shared);
+    return;
+  }
+  const int item = block - images;
+  pack_parameter<T>(training.parameters[item / kPackBlocks], reinterpret_cast<T*>(memory.saved + memory.weights),
+                    floats_at(memory.saved, memory.vectors), item % kPackBlocks, kPackBlocks);
+}
+
+/// Choice of one image; grid B.
+template <class T>
+__global__ void __launch_bounds__(kThreads) route_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
+  __shared__ float mean[kMaxChannels];
+  __shared__ Chosen chosen;
+  const Shape& shape = training.shape;
+  const int image = static_cast<int>(blockIdx.x);
+  const auto count = static_cast<float>(shape.positions);
+  const T* origin = static_cast<const T*>(training.x) + static_cast<int64_t>(image) * shape.positions * shape.channels;
+  wait_for_previous_kernel();
+  const float2* pairs =
+      pairs_at(memory.work, memory.pooled) + static_cast<int64_t>(image) * kPoolSplits * shape.channels;
+  for (int c = static_cast<int>(threadIdx.x); c < shape.channels; c += kThreads) {
+    float2 total{0.0F, 0.0F};
+#pragma unroll
+    for (int split = 0; split < kPoolSplits; ++split) {
+      const float2 pair = pairs[split * shape.channels + c];
+      total.x += pair.x;
+      total.y += pair.y;
+    }
+    const int64_t at = static_cast<int64_t>(image) * shape.channels + c;
+    mean[c] = to_float(origin[c]) + total.x / count;
+    training.choice.mean[at] = mean[c];
+    floats_at(memory.saved, memory.second)[at] = fmaxf(total.y - total.x * total.x / count, 0.0F);
+  }
+  __syncthreads();
+  choose_experts(shape, training.router, training.noise, image, mean, chosen);
+  write_choice(shape, training.choice, image, chosen);
+}
+
+}  // namespace codmoe::ops::cuda

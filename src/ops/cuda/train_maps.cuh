@@ -1,0 +1,278 @@
+// The steps of training between the products: norms with their activations, the mixture, and the same backward. A block
+// takes one row tile of one slot (or image); a thread keeps its chunk of channels and goes through the positions.
+#pragma once
+
+#include "train_access.cuh"
+
+namespace codmoe::ops::cuda {
+
+/// The positions and channels of one thread.
+template <class T>
+struct Walk {
+  int channel, row, rows, first, last;
+  bool active;
+
+  __device__ Walk(const Shape& shape, int tile) {
+    const int chunks = shape.channels / kLanes<T>, thread = static_cast<int>(threadIdx.x);
+    rows = kThreads / chunks;
+    row = thread / chunks;
+    channel = thread % chunks * kLanes<T>;
+    first = tile * kTileRows + row;
+    last = min((tile + 1) * kTileRows, shape.positions);
+    active = row < rows;
+  }
+
+  /// Calls visit(offset) for each position, with the place of its chunk in a map.
+  template <class Visit>
+  __device__ void positions(int channels, Visit&& visit) const {
+    if (!active) return;
+#pragma unroll 2
+    for (int p = first; p < last; p += rows) visit(p * channels + channel);
+  }
+};
+
+/// The norms of a thread's channels.
+template <class T>
+struct ChunkNorm {
+  ChannelNorm of[kLanes<T>];
+
+  __device__ ChunkNorm(const Training& training, const TrainingMemory& memory, int expert, int norm, int channel) {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) of[i] = channel_norm(training, memory, expert, norm, channel + i);
+  }
+};
+
+/// Hybrid: map 1 = norm of map 2.
+template <class T>
+__device__ void norm_own(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
+  const Walk<T> walk(training.shape, tile);
+  const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
+  const T *from = slot.map(kOwn + 1);
+  T* to = slot.map(kOwn);
+  walk.positions(training.shape.channels, [&](int at) {
+    float values[kLanes<T>];
+    load_chunk(from + at, values);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) values[i] = norm.of[i].apply(values[i]);
+    store_chunk(to + at, values);
+  });
+}
+
+/// What the fusion reads: GELU of the branches' norm, or GELU times gate.
+template <class T>
+__device__ void activate(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
+  const Walk<T> walk(training.shape, tile);
+  const bool gated = training.experts[slot.expert].hidden > 0, own = is_depthwise(training, slot.expert);
+  ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
+  float gate[kLanes<T>];
+#pragma unroll
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if (own) norm.of[i] = ChannelNorm();  // its norm came before
+    gate[i] = gated ? slot_row(training, memory.saved, memory.answers, slot.index)[walk.channel + i] : 1.0F;
+  }
+  const T* from = slot.map(kBranches);
+  T* to = slot.map(kFused);
+  walk.positions(training.shape.channels, [&](int at) {
+    float values[kLanes<T>];
+    load_chunk(from + at, values);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) values[i] = gelu(norm.of[i].apply(values[i])) * gate[i];
+    store_chunk(to + at, values);
+  });
+}
+
+/// f(x) of one value of the fusion's map.
+__device__ inline float fusion_result(const ChannelNorm& norm, bool normed, float value) {
+  return normed ? gelu(norm.apply(value)) : value;
+}
+
+/// What the mixture needs of one slot's channels.
+struct Mixed {
+  float scale[kMaxChannels], shift[kMaxChannels];  ///< attention: the result itself in `shift`
+};
+
+/// y = sum over k of weight * (f_k + x). `mixed` is shared memory for top_k slots.
+template <class T>
+__device__ void mix(const Training& training, const TrainingMemory& memory, int image, int tile, Mixed* mixed) {
+  const Shape& shape = training.shape;
+  float weight_sum = 0.0F;
+  for (int k = 0; k < shape.top_k; ++k) {
+    const Slot<T> slot(training, memory, image * shape.top_k + k);
+    weight_sum += slot.weight;
+    for (int c = static_cast<int>(threadIdx.x); c < shape.channels; c += kThreads) {
+      const ChannelNorm norm = channel_norm(training, memory, slot.expert, 1, c);
+      const bool attention = training.experts[slot.expert].heads > 0;
+      mixed[k].scale[c] = norm.gamma * norm.rstd;
+      mixed[k].shift[c] = attention ? slot_row(training, memory.saved, memory.projected, slot.index)[c]
+                                    : norm.beta - norm.mean * norm.gamma * norm.rstd;
+    }
+  }
+  __syncthreads();
+  const Walk<T> walk(shape, tile);
+  const int64_t image_at = static_cast<int64_t>(image) * shape.positions * shape.channels;
+  const T* x = static_cast<const T*>(training.x) + image_at;
+  T* y = static_cast<T*>(training.y) + image_at;
+  walk.positions(shape.channels, [&](int at) {
+    float total[kLanes<T>];
+    load_chunk(x + at, total);
+#pragma unroll
+    for (float& value : total) value *= weight_sum;
+    for (int k = 0; k < shape.top_k; ++k) {
+      const Slot<T> slot(training, memory, image * shape.top_k + k);
+      const TrainExpert& expert = training.experts[slot.expert];
+      float values[kLanes<T>] = {};
+      if (expert.heads == 0) load_chunk(slot.map(kFusion) + at, values);
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i) {
+        const float result = mixed[k].scale[walk.channel + i] * values[i] + mixed[k].shift[walk.channel + i];
+        total[i] += slot.weight * (expert.fusion.norm >= 0 && expert.heads == 0 ? gelu(result) : result);
+      }
+    }
+    store_chunk(y + at, total);
+  });
+}
+
+/// Sums two values a lane over a block's rows: pairs[c]. `shared` holds 2 * kThreads * kLanes floats.
+template <class T>
+__device__ void sum_columns(const Walk<T>& walk, int channels, const float (&first)[kLanes<T>],
+                            const float (&second)[kLanes<T>], float2* pairs, float* shared) {
+  if (walk.active) {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      shared[walk.row * channels + walk.channel + i] = first[i];
+      shared[(walk.rows + walk.row) * channels + walk.channel + i] = second[i];
+    }
+  }
+  __syncthreads();
+  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {
+    float2 total{0.0F, 0.0F};
+    for (int r = 0; r < walk.rows; ++r) {
+      total.x += shared[r * channels + c];
+      total.y += shared[(walk.rows + r) * channels + c];
+    }
+    pairs[c] = total;
+  }
+}
+
+/// Mean of each channel of a map over one row tile, and the squares around it.
+template <class T>
+__device__ void measure(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
+                        float* shared) {
+  const Walk<T> walk(training.shape, tile);
+  const T* map = slot.map(kOwn + 1);
+  const int channels = training.shape.channels, first_position = tile * kTileRows;
+  float origin[kLanes<T>], first[kLanes<T>] = {}, second[kLanes<T>] = {};
+  load_chunk(map + first_position * channels + walk.channel, origin);
+  walk.positions(channels, [&](int at) {
+    float values[kLanes<T>];
+    load_chunk(map + at, values);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const float value = values[i] - origin[i];
+      first[i] += value;
+      second[i] += value * value;
+    }
+  });
+  float2* pairs = column_sums(training, memory, slot.index, tile, 0);
+  sum_columns(walk, channels, first, second, pairs, shared);
+  const auto count = static_cast<float>(walk.last - first_position);
+  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {  // the channels that this thread has summed
+    const float mean = pairs[c].x / count;
+    pairs[c] = {to_float(map[first_position * channels + c]) + mean, fmaxf(pairs[c].y - pairs[c].x * mean, 0.0F)};
+  }
+}
+
+/// Column sums of the gradient before the fusion's norm, and this tile's part of the mixing weight's gradient.
+template <class T>
+__device__ void receive(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
+                        float* shared) {
+  const Walk<T> walk(training.shape, tile);
+  const TrainExpert& expert = training.experts[slot.expert];
+  const bool attention = expert.heads > 0, normed = expert.fusion.norm >= 0 && !attention;
+  const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
+  const T* fusion = slot.map(kFusion);
+  const T* upstream = static_cast<const T*>(training.y_gradient) + static_cast<int64_t>(slot.image) * slot.map_size;
+  const float* constant = slot_row(training, memory.saved, memory.projected, slot.index);
+  float first[kLanes<T>] = {}, second[kLanes<T>] = {}, mixing = 0.0F;
+  walk.positions(training.shape.channels, [&](int at) {
+    float gradient[kLanes<T>], x[kLanes<T>], z[kLanes<T>];
+    load_chunk(upstream + at, gradient);
+    load_chunk(slot.x + at, x);
+    if (!attention) load_chunk(fusion + at, z);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const float input = attention ? constant[walk.channel + i] : norm.of[i].apply(z[i]);
+      mixing += gradient[i] * ((normed ? gelu(input) : input) + x[i]);
+      const float value = slot.weight * gradient[i] * (normed ? gelu_gradient(input) : 1.0F);
+      first[i] += value;
+      if (normed) second[i] += value * norm.of[i].normed(z[i]);
+    }
+  });
+  sum_columns(walk, training.shape.channels, first, second, column_sums(training, memory, slot.index, tile, 1), shared);
+  __syncthreads();
+  mixing = sum_over_warp(mixing);
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = mixing;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  float total = 0.0F;
+  for (int warp = 0; warp < kThreads / 32; ++warp) total += shared[warp];
+  floats_at(memory.work, memory.mixing)[slot.index * row_tiles(training.shape) + tile] = total;
+}
+
+/// The norm's own part of its gradient: gradients `value` after it become gradients before it.
+__device__ inline float through_norm(const ChannelNorm& norm, const float2& means, float z, float value) {
+  return norm.gamma * norm.rstd * (value - means.x - norm.normed(z) * means.y);
+}
+
+/// Gradient of the fusion's result before its norm.
+template <class T>
+__device__ void enter_fusion(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
+  const Walk<T> walk(training.shape, tile);
+  const bool normed = training.experts[slot.expert].fusion.norm >= 0;
+  const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
+  float2 means[kLanes<T>] = {};
+  if (normed) {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) means[i] = means_of(training, memory, slot.expert, 1)[walk.channel + i];
+  }
+  const T* fusion = slot.map(kFusion);
+  const T* upstream = static_cast<const T*>(training.y_gradient) + static_cast<int64_t>(slot.image) * slot.map_size;
+  T* to = slot.map(kFusionGradient);
+  walk.positions(training.shape.channels, [&](int at) {
+    float gradient[kLanes<T>], z[kLanes<T>];
+    load_chunk(upstream + at, gradient);
+    load_chunk(fusion + at, z);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      gradient[i] *= slot.weight;
+      if (normed) {
+        gradient[i] *= gelu_gradient(norm.of[i].apply(z[i]));
+        gradient[i] = through_norm(norm.of[i], means[i], z[i], gradient[i]);
+      }
+    }
+    store_chunk(to + at, gradient);
+  });
+}
+
+/// Gradient after the first norm becomes that before it, in place.
+template <class T>
+__device__ void leave_norm(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
+                           int gradient_map, int before_map) {
+  const Walk<T> walk(training.shape, tile);
+  const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
+  float2 means[kLanes<T>];
+#pragma unroll
+  for (int i = 0; i < kLanes<T>; ++i) means[i] = means_of(training, memory, slot.expert, 0)[walk.channel + i];
+  const T* before = slot.map(before_map);
+  T* gradients = slot.map(gradient_map);
+  walk.positions(training.shape.channels, [&](int at) {
+    float gradient[kLanes<T>], z[kLanes<T>];
+    load_chunk(gradients + at, gradient);
+    load_chunk(before + at, z);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) gradient[i] = through_norm(norm.of[i], means[i], z[i], gradient[i]);
+    store_chunk(gradients + at, gradient);
+  });
+}
+
+}  // namespace codmoe::ops::cuda

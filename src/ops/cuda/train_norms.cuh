@@ -1,0 +1,169 @@
+// Statistics of the norms over all positions of an expert's images, and the sums that their gradients need: from the
+// column sums of every row tile, in a fixed order.
+#pragma once
+
+#include "parameters.cuh"
+#include "train_access.cuh"
+
+namespace codmoe::ops::cuda {
+
+constexpr int kFinishChannels = 32;                           ///< of one block
+constexpr int kFinishGroups = kThreads / kFinishChannels;     ///< that share the sums of a channel
+constexpr int kMaxBatch = 1024;                               ///< of training: slots of one expert in shared memory
+
+/// Sums a value over the groups of a channel; the result for all.
+__device__ inline float sum_over_groups(float value, float* shared) {
+  const int lane = static_cast<int>(threadIdx.x) % kFinishChannels, group = static_cast<int>(threadIdx.x) / kFinishChannels;
+  __syncthreads();
+  shared[group * kFinishChannels + lane] = value;
+  __syncthreads();
+  float total = 0.0F;
+#pragma unroll
+  for (int g = 0; g < kFinishGroups; ++g) total += shared[g * kFinishChannels + lane];
+  return total;
+}
+
+/// Mean and sum of squares around it, of part i of an expert's positions, and how many they are.
+struct PartStatistics {
+  float mean, second, count;
+};
+
+__device__ inline PartStatistics part_statistics(const Training& training, const TrainingMemory& memory, bool of_input,
+                                                 const int* slots, int i, int area, int c) {
+  const Shape& shape = training.shape;
+  if (of_input) {
+    const int64_t at = static_cast<int64_t>(slots[i] / shape.top_k) * shape.channels + c;
+    return {training.choice.mean[at], floats_at(memory.saved, memory.second)[at], static_cast<float>(shape.positions)};
+  }
+  const int tiles = row_tiles(shape), tile = i % tiles;
+  const float2 pair = column_sums(training, memory, slots[i / tiles], tile, area)[c];
+  return {pair.x, pair.y, static_cast<float>(min(kTileRows, shape.positions - tile * kTileRows))};
+}
+
+__device__ inline void update_running(void* running, int i, float value, float momentum, bool bfloat16) {
+  if (bfloat16) {
+    auto* element = static_cast<__nv_bfloat16*>(running) + i;
+    const float before = __bfloat162float(*element);
+    *element = __float2bfloat16(before + momentum * (value - before));
+  } else {
+    auto* element = static_cast<float*>(running) + i;
+    *element += momentum * (value - *element);
+  }
+}
+
+/// Which experts a call is for: those whose first norm is of maps made before the branches, or the others.
+enum class NormPhase { early, late };
+
+__device__ inline bool is_early(const TrainExpert& expert) {
+  return expert.heads > 0 || expert.stencil == Stencil::depthwise;
+}
+
+/// Mean and variance of norm `norm`, and its running statistics. Grid (C / 32, E).
+__global__ void __launch_bounds__(kThreads) finish_statistics_kernel(const __grid_constant__ Training training,
+                                                                    TrainingMemory memory, int norm, NormPhase phase) {
+  __shared__ int slots[kMaxBatch];
+  __shared__ float work[kThreads];
+  const Shape& shape = training.shape;
+  const int e = static_cast<int>(blockIdx.y), group = static_cast<int>(threadIdx.x) / kFinishChannels;
+  const int c = static_cast<int>(blockIdx.x) * kFinishChannels + static_cast<int>(threadIdx.x) % kFinishChannels;
+  const TrainExpert& expert = training.experts[e];
+  wait_for_previous_kernel();
+  const TrainConv* conv = conv_of_channel(expert, norm, c);
+  const bool wanted = norm == 1 || is_early(expert) == (phase == NormPhase::early);
+  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots);
+  if (conv_of_channel(expert, norm, 0) == nullptr || !wanted || count == 0) return;
+
+  const bool of_input = expert.heads > 0;
+  const int parts = of_input ? count : count * row_tiles(shape);
+  const float total = static_cast<float>(count) * static_cast<float>(shape.positions);
+  float first = 0.0F;
+  for (int i = group; i < parts; i += kFinishGroups) {
+    const auto part = part_statistics(training, memory, of_input, slots, i, norm, c);
+    first += part.mean * (part.count / total);
+  }
+  const float mean = sum_over_groups(first, work);
+  float second = 0.0F;
+  for (int i = group; i < parts; i += kFinishGroups) {
+    const auto part = part_statistics(training, memory, of_input, slots, i, norm, c);
+    second += part.second + part.count * (part.mean - mean) * (part.mean - mean);
+  }
+  second = sum_over_groups(second, work);
+  if (group > 0) return;
+  float* statistics = statistics_of(training, memory, e, norm);
+  statistics[c] = mean;
+  const float variance = total > 1.0F ? second / total : INFINITY;
+  statistics[shape.channels + c] = variance;
+  statistics[2 * shape.channels + c] = rsqrtf(variance + training.eps);
+  if (total <= 1.0F) return;
+  const int own = c - conv->target_channel;
+  update_running(conv->running_mean, own, mean, training.momentum, conv->bfloat16_running);
+  update_running(conv->running_var, own, second / (total - 1.0F), training.momentum, conv->bfloat16_running);
+  if (own == 0 && conv->batches != nullptr) *conv->batches += 1;
+}
+
+/// What the two sums of channel c are gradients of.
+struct SumTargets {
+  int first = -1, second = -1;  ///< parameters: beta or bias, and gamma
+  int channel = 0;              ///< of the parameters
+  int norm = -1;                ///< whose means they are
+};
+
+/// Where the backward has come to.
+enum class BackPhase { fusion, branches, own };
+
+__device__ inline SumTargets sum_targets(const TrainExpert& expert, BackPhase phase, int c) {
+  if (phase == BackPhase::own) {
+    if (expert.stencil == Stencil::depthwise) return {expert.depthwise.beta, expert.depthwise.gamma, c, 0};
+    for (int i = 0; i < expert.conv_count; ++i) {
+      const TrainConv& conv = expert.convs[i];
+      if (conv.target == kFused || c < conv.target_channel || c >= conv.target_channel + conv.out) continue;
+      return {conv.bias, -1, c - conv.target_channel, -1};
+    }
+    return {};
+  }
+  if (phase == BackPhase::fusion) {
+    if (expert.fusion.norm < 0) return {expert.fusion.bias, -1, c, -1};
+    return {expert.fusion.beta, expert.fusion.gamma, c, 1};
+  }
+  for (int i = 0; i < expert.conv_count; ++i) {
+    const TrainConv& conv = expert.convs[i];
+    if (conv.target != kFused || c < conv.target_channel || c >= conv.target_channel + conv.out) continue;
+    if (conv.norm < 0) return {conv.bias, -1, c - conv.target_channel, -1};
+    return {conv.beta, conv.gamma, c - conv.target_channel, 0};
+  }
+  return {};
+}
+
+/// Gradients of norms and biases, and the means of a norm's gradient. Grid (C / 32, E).
+__global__ void __launch_bounds__(kThreads) finish_gradients_kernel(const __grid_constant__ Training training,
+                                                                   TrainingMemory memory, BackPhase phase) {
+  __shared__ int slots[kMaxBatch];
+  __shared__ float work[kThreads];
+  const Shape& shape = training.shape;
+  const int e = static_cast<int>(blockIdx.y), group = static_cast<int>(threadIdx.x) / kFinishChannels;
+  const int c = static_cast<int>(blockIdx.x) * kFinishChannels + static_cast<int>(threadIdx.x) % kFinishChannels;
+  const int area = phase == BackPhase::branches ? 0 : 1;
+  const TrainExpert& expert = training.experts[e];
+  wait_for_previous_kernel();
+  if (expert.heads > 0) return;
+  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots);
+  const int tiles = row_tiles(shape);
+  const SumTargets targets = sum_targets(expert, phase, c);
+  float2 sums{0.0F, 0.0F};
+  if (targets.first >= 0 || targets.norm >= 0) {
+    for (int i = group; i < count * tiles; i += kFinishGroups) {
+      const float2 pair = column_sums(training, memory, slots[i / tiles], i % tiles, area)[c];
+      sums.x += pair.x;
+      sums.y += pair.y;
+    }
+  }
+  sums = {sum_over_groups(sums.x, work), sum_over_groups(sums.y, work)};
+  if (group > 0) return;
+  if (targets.first >= 0) store_gradient(training.parameters[targets.first], targets.channel, 0, 0, sums.x);
+  if (targets.second >= 0) store_gradient(training.parameters[targets.second], targets.channel, 0, 0, sums.y);
+  if (targets.norm < 0) return;
+  const float total = fmaxf(static_cast<float>(count) * static_cast<float>(shape.positions), 1.0F);
+  means_of(training, memory, e, targets.norm)[c] = {sums.x / total, sums.y / total};
+}
+
+}  // namespace codmoe::ops::cuda

@@ -1,0 +1,281 @@
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <iterator>
+#include <vector>
+
+#include "schedule.h"
+#include "train_tasks.h"
+#include "vector_memory.h"
+
+namespace codmoe::ops::cuda {
+
+namespace {
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+class Planner {
+ public:
+  Planner(const Training& training, TrainPlan& plan) : training_(training), plan_(plan) {}
+
+  bool make() {
+    plan_.cols = tile_cols(training_.shape.channels / 4);
+    for (int e = 0; e < training_.shape.experts; ++e) {
+      if (training_.experts[e].heads == 0) add_expert(e);
+    }
+    return finish(prepare_, plan_.prepare) && finish(branches_, plan_.branches) && finish(fusion_, plan_.fusion) &&
+           finish(fusion_back_, plan_.fusion_back) && finish(branches_back_, plan_.branches_back) &&
+           finish(reduce_back_, plan_.reduce_back) && finish_weights();
+  }
+
+ private:
+  const TrainExpert& expert(int e) const { return training_.experts[e]; }
+  const Parameter& parameter(int index) const { return training_.parameters[index]; }
+  int packed(int index) const { return index < 0 ? -1 : parameter(index).packed; }
+
+  ProductTask task(int e, int out, int target, int target_channel) const {
+    ProductTask made;
+    made.expert = e;
+    made.out = out;
+    made.target = target;
+    made.target_channel = target_channel;
+    made.blocks = ceil_div(training_.shape.positions, kTileRows) * ceil_div(out, plan_.cols);
+    return made;
+  }
+
+  Segment forward_segment(const TrainConv& conv) const {
+    return {packed(conv.weight), conv.in, conv.kernel, conv.dilation, conv.source, conv.source_channel};
+  }
+
+  /// The convolution that brings the gradient in `map` to what `conv` read.
+  Segment back_segment(const TrainConv& conv, int map) const {
+    return {parameter(conv.weight).reversed, conv.out, conv.kernel, conv.dilation, map, conv.target_channel};
+  }
+
+  void add_expert(int e) {
+    const auto& all = expert(e);
+    for (int c = 0; c < all.conv_count; ++c) add_forward(e, all.convs[c]);
+    add_fusion(e);
+    add_input_back(e);
+    for (int c = 0; c < all.conv_count; ++c) add_back(e, all.convs[c]);
+    add_weights(e);
+  }
+
+  /// Whether another convolution of the expert reads its result.
+  static bool feeds(const TrainConv& conv) { return conv.target != kFused; }
+  static bool reads_input(const TrainConv& conv) { return conv.source == kInput; }
+
+  void add_forward(int e, const TrainConv& conv) {
+    auto made = task(e, conv.out, feeds(conv) ? conv.target : kBranches, conv.target_channel);
+    made.segments[made.segment_count++] = forward_segment(conv);
+    made.bias = packed(conv.bias);
+    if (conv.norm >= 0) made.finish = Finish::statistics;
+    (reads_input(conv) ? prepare_ : branches_).push_back(made);
+  }
+
+  void add_fusion(int e) {
+    const auto& conv = expert(e).fusion;
+    auto forward = task(e, conv.out, kFusion, 0);
+    forward.segments[forward.segment_count++] = forward_segment(conv);
+    forward.bias = packed(conv.bias);
+    forward.area = 1;
+    if (conv.norm >= 0) forward.finish = Finish::statistics;
+    fusion_.push_back(forward);
+
+    auto back = task(e, conv.in, kBranchGradient, 0);
+    back.segments[back.segment_count++] = back_segment(conv, kFusionGradient);
+    back.finish = Finish::gradient;
+    back.before = kBranches;
+    back.gelu = true;
+    back.gated = expert(e).hidden > 0;
+    back.norm = expert(e).convs[expert(e).conv_count - 1].norm;
+    fusion_back_.push_back(back);
+  }
+
+  /// All convolutions that end a chain and read x, as one sum; those that feed others come later, also as one.
+  void add_input_back(int e) {
+    const auto& all = expert(e);
+    auto now = task(e, training_.shape.channels, kInputGradient, 0), later = now;
+    for (int c = 0; c < all.conv_count; ++c) {
+      const auto& conv = all.convs[c];
+      if (!reads_input(conv)) continue;
+      if (feeds(conv)) {
+        later.segments[later.segment_count++] =
+            back_segment(conv, kOwnGradient + conv.target - kOwn);
+      } else {
+        now.segments[now.segment_count++] = back_segment(conv, kBranchGradient);
+      }
+    }
+    if (now.segment_count > 0) branches_back_.push_back(now);
+    if (later.segment_count > 0) reduce_back_.push_back(later);
+  }
+
+  void add_back(int e, const TrainConv& conv) {
+    if (reads_input(conv)) return;
+    auto made = task(e, conv.in, kOwnGradient + conv.source - kOwn, conv.source_channel);
+    made.segments[made.segment_count++] = back_segment(conv, kBranchGradient);
+    made.area = 1;
+    if (expert(e).stencil == Stencil::depthwise) {
+      made.finish = Finish::gradient;
+      made.norm = 0;
+      made.before = kOwn + 1;
+    } else if (expert(e).stencil == Stencil::none) {
+      made.finish = Finish::sums;  // the bias of the convolution it reads
+    }
+    branches_back_.push_back(made);
+  }
+
+  void add_weights(int e) {
+    const auto& all = expert(e);
+    for (int c = 0; c < all.conv_count; ++c) {
+      const auto& conv = all.convs[c];
+      add_weight(e, conv, feeds(conv) ? kOwnGradient + conv.target - kOwn : kBranchGradient);
+    }
+    add_weight(e, all.fusion, kFusionGradient);
+  }
+
+  void add_weight(int e, const TrainConv& conv, int gradient) {
+    WeightTask made;
+    made.expert = e;
+    made.parameter = conv.weight;
+    made.in = conv.in;
+    made.out = conv.out;
+    made.kernel = conv.kernel;
+    made.dilation = conv.dilation;
+    made.source = conv.source;
+    made.source_channel = conv.source_channel;
+    made.gradient = gradient;
+    made.gradient_channel = conv.target_channel;
+    made.tiles = ceil_div(conv.kernel * conv.kernel * conv.in, kTileRows) * ceil_div(conv.out, plan_.cols);
+    weights_.push_back(made);
+  }
+
+  static int cost(const ProductTask& task) {
+    int total = 0;
+    for (int s = 0; s < task.segment_count; ++s)
+      total += task.segments[s].kernel * task.segments[s].kernel * task.segments[s].in;
+    return total;
+  }
+
+  bool finish(std::vector<ProductTask>& tasks, ProductList& list) const {
+    if (tasks.size() > kMaxProducts) return false;
+    std::ranges::stable_sort(tasks, std::greater<>(), &Planner::cost);
+    list.count = static_cast<int>(tasks.size());
+    std::ranges::copy(tasks, list.tasks);
+    std::array<int, kMaxExperts> of{};
+    for (const auto& task : tasks) of[static_cast<std::size_t>(task.expert)] += task.blocks;
+    std::ranges::sort(of, std::greater<>());
+    list.blocks = 0;
+    for (int k = 0; k < training_.shape.top_k; ++k) list.blocks += of[static_cast<std::size_t>(k)];
+    list.blocks *= training_.shape.batch;
+    return true;
+  }
+
+  bool finish_weights() const {
+    auto& list = plan_.weights;
+    if (weights_.size() > std::size(list.tasks)) return false;
+    list.count = static_cast<int>(weights_.size());
+    std::ranges::copy(weights_, list.tasks);
+    constexpr int most_parts = 4;
+    list.slots_a_part = std::max(8, ceil_div(training_.shape.batch, most_parts));
+    int tiles = 0;
+    for (const auto& task : weights_) tiles += task.tiles;
+    list.blocks = tiles * ceil_div(training_.shape.batch, list.slots_a_part);
+    return true;
+  }
+
+  const Training& training_;
+  TrainPlan& plan_;
+  std::vector<ProductTask> prepare_, branches_, fusion_, fusion_back_, branches_back_, reduce_back_;
+  std::vector<WeightTask> weights_;
+};
+
+/// Places arrays one after the other, each at a multiple of 256 bytes.
+class Layout {
+ public:
+  std::size_t place(std::size_t bytes) {
+    const std::size_t at = size_;
+    size_ += (bytes + 255) / 256 * 256;
+    return at;
+  }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::size_t size_ = 0;
+};
+
+struct Sizes {
+  std::size_t slots, batch, positions, channels, experts, element, row_tiles, chunks;
+
+  explicit Sizes(const Training& training)
+      : slots(static_cast<std::size_t>(training.shape.slots)),
+        batch(static_cast<std::size_t>(training.shape.batch)),
+        positions(static_cast<std::size_t>(training.shape.positions)),
+        channels(static_cast<std::size_t>(training.shape.channels)),
+        experts(static_cast<std::size_t>(training.shape.experts)),
+        element(static_cast<std::size_t>(element_bytes(training.math))),
+        row_tiles(static_cast<std::size_t>(ceil_div(training.shape.positions, kTileRows))),
+        chunks(static_cast<std::size_t>(
+            ceil_div(training.shape.positions, attention_positions(element_bytes(training.math))))) {}
+};
+
+void lay_out_saved(const Training& training, const Sizes& n, TrainingMemory& memory) {
+  std::size_t weights = 0, vectors = 0;
+  for (int p = 0; p < training.parameter_count; ++p) {
+    const auto& parameter = training.parameters[p];
+    const auto size = static_cast<std::size_t>(parameter.out) * static_cast<std::size_t>(parameter.in * parameter.taps);
+    const bool weight = parameter.reversed >= 0;
+    if (weight) weights = std::max(weights, size + static_cast<std::size_t>(std::max(parameter.packed, parameter.reversed)));
+    if (!weight) vectors = std::max(vectors, size + static_cast<std::size_t>(parameter.packed));
+  }
+  Layout layout;
+  memory.weights = layout.place(weights * n.element);
+  memory.vectors = layout.place(vectors * sizeof(float));
+  memory.maps = layout.place(n.slots * kSavedMaps * n.positions * n.channels * n.element);
+  memory.statistics = layout.place(n.experts * kNorms * 3 * n.channels * sizeof(float));
+  memory.folded = layout.place(n.slots * kHeads * n.channels * sizeof(float));
+  memory.sums = layout.place(n.slots * n.chunks * kHeads * n.channels * sizeof(float));
+  memory.totals = layout.place(n.slots * n.chunks * kHeads * 2 * sizeof(float));
+  memory.answers = layout.place(n.slots * n.channels * sizeof(float));
+  memory.projected = layout.place(n.slots * n.channels * sizeof(float));
+  memory.second = layout.place(n.batch * n.channels * sizeof(float));
+  memory.saved_bytes = layout.size();
+}
+
+void lay_out_forward(const Sizes& n, TrainingMemory& memory) {
+  Layout layout;
+  memory.column_sums = layout.place(n.slots * n.row_tiles * kAreas * n.channels * sizeof(float2));
+  memory.pooled = layout.place(n.batch * kPoolSplits * n.channels * sizeof(float2));
+  memory.forward_bytes = layout.size();
+}
+
+void lay_out_backward(const Training& training, const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
+  const auto blocks = static_cast<std::size_t>(plan.weights.blocks);
+  const auto bands = static_cast<std::size_t>(ceil_div(training.shape.height, kBandRows));
+  Layout layout;
+  if (layout.place(n.slots * n.row_tiles * kAreas * n.channels * sizeof(float2)) != memory.column_sums) return;
+  memory.gradients = layout.place(n.slots * kGradientMaps * n.positions * n.channels * n.element);
+  memory.means = layout.place(n.experts * kNorms * n.channels * sizeof(float2));
+  memory.mixing = layout.place(n.slots * n.row_tiles * sizeof(float));
+  memory.parts = layout.place(blocks * kTileRows * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16) *
+                              sizeof(float));
+  memory.counters = layout.place(blocks * sizeof(int));
+  memory.depthwise = layout.place(n.slots * bands * kDepthwiseTaps * n.channels * sizeof(float));
+  memory.slot_floats = slot_floats(training.shape, static_cast<int>(n.chunks));
+  memory.slot_vectors = layout.place(n.slots * memory.slot_floats * sizeof(float));
+  memory.image_vectors = layout.place(n.batch * (n.experts + n.channels) * sizeof(float));
+  memory.backward_bytes = layout.size();
+}
+
+}  // namespace
+
+bool make_train_plan(const Training& training, TrainPlan& plan) {
+  if (!Planner(training, plan).make()) return false;
+  const Sizes sizes(training);
+  lay_out_saved(training, sizes, plan.memory);
+  lay_out_forward(sizes, plan.memory);
+  lay_out_backward(training, plan, sizes, plan.memory);
+  return true;
+}
+
+}  // namespace codmoe::ops::cuda

@@ -1,0 +1,63 @@
+// Where training keeps what it computes. `saved` lives from the forward to its backward, `work` during one of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tiling.h"
+#include "training.h"
+
+namespace codmoe::ops::cuda {
+
+/// Maps [N, C] of a slot. Saved ones first, then their gradients, which only the backward has.
+enum Map : int {
+  kInput = -1,      ///< x
+  kFused = 0,       ///< what the fusion reads
+  kOwn = 1,         ///< to 3: what the branches read, where it is not x (as in Conv); hybrid: normed in 1, unnormed in 2
+  kBranches = 4,    ///< the branches' results before their norm, or the GELU where there is none
+  kFusion = 5,      ///< the fusion's result before its norm
+  kSavedMaps = 6,   //
+  kFusionGradient = kSavedMaps,
+  kBranchGradient,  ///< of kBranches
+  kOwnGradient,     ///< of kOwn, three
+  kInputGradient = kOwnGradient + 3,  ///< what the expert's convolutions give x
+  kMaps
+};
+constexpr int kGradientMaps = kMaps - kSavedMaps;
+
+/// Two sums over positions for each channel of a slot's row tile; the norm they are for, or what the comment says.
+constexpr int kAreas = kNorms;
+
+struct TrainingMemory {
+  char* saved = nullptr;
+  char* work = nullptr;
+
+  // Offsets into `saved`.
+  std::size_t weights = 0;     ///< elements, as Parameter::packed and ::reversed say
+  std::size_t vectors = 0;     ///< float, as Parameter::packed says
+  std::size_t maps = 0;        ///< elements [slots, kSavedMaps, N, C]
+  std::size_t statistics = 0;  ///< float [E, kNorms, 3, C]: mean, variance, 1 / deviation
+  std::size_t folded = 0;      ///< float [slots, heads, C], attention as in Scratch
+  std::size_t sums = 0;        ///< float [slots, chunks, heads, C]
+  std::size_t totals = 0;      ///< float [slots, chunks, heads, 2]
+  std::size_t answers = 0;     ///< float [slots, C]: attention's answer, or the gate
+  std::size_t projected = 0;   ///< float [slots, C]: attention's result
+  std::size_t second = 0;      ///< float [B, C]: sum over positions of (x - mean)^2
+  std::size_t saved_bytes = 0;
+
+  // Offsets into `work`. Forward and backward each use it from its start.
+  std::size_t pooled = 0;        ///< float2 [B, kPoolSplits, C]
+  std::size_t column_sums = 0;   ///< float2 [slots, row tiles, kAreas, C]
+  std::size_t gradients = 0;     ///< elements [slots, kGradientMaps, N, C]
+  std::size_t means = 0;         ///< float2 [E, kNorms, C]: of a norm's gradient, alone and times the normed value
+  std::size_t mixing = 0;        ///< float [slots, row tiles]: parts of the gradient of the mixing weights
+  std::size_t parts = 0;         ///< float [weight blocks, sums of a tile]
+  std::size_t counters = 0;      ///< int [weight blocks], zero between launches
+  std::size_t depthwise = 0;     ///< float [slots, bands, taps, C]
+  std::size_t slot_vectors = 0;  ///< float [slots, slot_floats], laid out by AttentionVectors and GateVectors
+  std::size_t slot_floats = 0;
+  std::size_t image_vectors = 0;  ///< float [B, E + C]: gradients of logits and of the mean
+  std::size_t forward_bytes = 0, backward_bytes = 0;
+};
+
+}  // namespace codmoe::ops::cuda
