@@ -23,7 +23,6 @@ struct AttentionPartials {
 template <class T>
 __device__ void fold_query(const Attention& attention, bool bfloat16_vectors, int channels, const float* mean, int head,
                            float* folded, float* shared) {
-  constexpr int n = kLanes<T>;
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   const int width = channels / attention.heads;
   const T* qkv = static_cast<const T*>(attention.qkv);
@@ -37,28 +36,12 @@ __device__ void fold_query(const Attention& attention, bool bfloat16_vectors, in
     query[j] = dot + vector_at(attention.qkv_bias, head * width + j, bfloat16_vectors);
   });
   __syncthreads();
-  const int chunks = channels / n, groups = threads / chunks;
-  const int group = thread / chunks, chunk = thread % chunks;
-  if (group < groups) {
-    float total[n] = {}, values[n];
-    const T* keys = qkv + static_cast<int64_t>(channels + head * width) * channels + chunk * n;
-#pragma unroll 4
-    for (int j = group; j < width; j += groups) {
-      load_chunk(keys + static_cast<int64_t>(j) * channels, values);
-#pragma unroll
-      for (int i = 0; i < n; ++i) total[i] += query[j] * values[i];
-    }
-#pragma unroll
-    for (int i = 0; i < n; ++i) parts[group * channels + chunk * n + i] = total[i];
-  }
-  __syncthreads();
   // The key's bias and the norm's shift add the same to every position, which softmax ignores.
   const float root = rsqrtf(static_cast<float>(width));
-  for (int c = thread; c < channels; c += threads) {
-    float total = 0.0F;
-    for (int g = 0; g < groups; ++g) total += parts[g * channels + c];
+  const T* keys = qkv + static_cast<int64_t>(channels + head * width) * channels;
+  weigh_rows(keys, channels, width, query, parts, [&](int c, float total) {
     folded[c] = total * root * affine_at(attention.norm, c, bfloat16_vectors).scale;
-  }
+  });
 }
 
 /// Scores of the chunk's positions for all heads: p[position, head], zero beyond the image. Threads share positions.
@@ -85,6 +68,30 @@ __device__ void score_positions(const char* rows, int row_bytes, const float* fo
   }
 #pragma unroll
   for (int h = 0; h < heads; ++h) p[position * kHeads + first_head + h] = position < count ? dots[h] : -INFINITY;
+}
+
+/// sums[head][c] over the chunk's positions of p[position, head] * rows[position][c].
+template <class T>
+__device__ void weigh_positions(const char* rows, int row_bytes, const float* p, int channels, float* sums) {
+  for (int c = static_cast<int>(threadIdx.x); c < channels; c += static_cast<int>(blockDim.x)) {
+    float totals[kHeads] = {};
+#pragma unroll 4
+    for (int i = 0; i < kAttentionPositions<T>; ++i) {
+      const float value = to_float(*reinterpret_cast<const T*>(rows + i * row_bytes + c * static_cast<int>(sizeof(T))));
+      const auto* shares = reinterpret_cast<const float4*>(p + i * kHeads);
+      const float4 a = shares[0], b = shares[1];
+      totals[0] += a.x * value;
+      totals[1] += a.y * value;
+      totals[2] += a.z * value;
+      totals[3] += a.w * value;
+      totals[4] += b.x * value;
+      totals[5] += b.y * value;
+      totals[6] += b.z * value;
+      totals[7] += b.w * value;
+    }
+#pragma unroll
+    for (int head = 0; head < kHeads; ++head) sums[head * channels + c] = totals[head];
+  }
 }
 
 /// One chunk of positions of one slot, all heads.
@@ -125,26 +132,7 @@ __device__ void attend(const Shape& shape, const T* image, const float* folded, 
     }
   }
   __syncthreads();
-  for (int c = thread; c < channels; c += threads) {
-    float sums[kHeads] = {};
-#pragma unroll 4
-    for (int i = 0; i < positions; ++i) {
-      const float value =
-          to_float(*reinterpret_cast<const T*>(shared + i * row_bytes + c * static_cast<int>(sizeof(T))));
-      const auto* shares = reinterpret_cast<const float4*>(p + i * kHeads);
-      const float4 a = shares[0], b = shares[1];
-      sums[0] += a.x * value;
-      sums[1] += a.y * value;
-      sums[2] += a.z * value;
-      sums[3] += a.w * value;
-      sums[4] += b.x * value;
-      sums[5] += b.y * value;
-      sums[6] += b.z * value;
-      sums[7] += b.w * value;
-    }
-#pragma unroll
-    for (int head = 0; head < kHeads; ++head) partials.sums[(chunk * kHeads + head) * channels + c] = sums[head];
-  }
+  weigh_positions<T>(shared, row_bytes, p, channels, partials.sums + static_cast<int64_t>(chunk) * kHeads * channels);
 }
 
 /// answer[j] of one head = value_j . norm(weighted mean of x) + bias, from all chunks. `shared` holds C floats.

@@ -48,6 +48,33 @@ __device__ float thread_row(const T* row, int channels, const float* vector) {
   return dot;
 }
 
+/// Calls use(c, sum over rows of weights[row] * matrix[row][c]) once for each of `channels` columns, with the weights
+/// in shared memory. `parts` holds blockDim * kLanes floats; a barrier must follow before they are used again.
+template <class T, class Use>
+__device__ void weigh_rows(const T* matrix, int channels, int rows, const float* weights, float* parts, Use&& use) {
+  constexpr int n = kLanes<T>;
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int chunks = channels / n, groups = threads / chunks;
+  const int group = thread / chunks, chunk = thread % chunks;
+  if (group < groups) {
+    float total[n] = {}, values[n];
+#pragma unroll 8
+    for (int row = group; row < rows; row += groups) {
+      load_chunk(matrix + static_cast<int64_t>(row) * channels + chunk * n, values);
+#pragma unroll
+      for (int i = 0; i < n; ++i) total[i] += weights[row] * values[i];
+    }
+#pragma unroll
+    for (int i = 0; i < n; ++i) parts[group * channels + chunk * n + i] = total[i];
+  }
+  __syncthreads();
+  for (int c = thread; c < channels; c += threads) {
+    float total = 0.0F;
+    for (int g = 0; g < groups; ++g) total += parts[g * channels + c];
+    use(c, total);
+  }
+}
+
 /// gate = sigmoid(expand . GELU(reduce . mean + bias) + bias). `shared` holds 2 * C floats.
 template <class T>
 __device__ void run_gate(const Gate& gate, bool bfloat16_vectors, int channels, const float* mean, float* result,
