@@ -23,7 +23,8 @@ void CaseOptions::check() const {
 }
 
 std::string Case::text() const {
-  return fmt::format("{} {} batch {}", core::name_of(precision), core::name_of(pass), batch);
+  return fmt::format("{} {} batch {}{}", core::name_of(precision), core::name_of(pass), batch,
+                     inputs == Inputs::cold ? ", cold" : "");
 }
 
 void require_support(Precision precision, const c10::Device& device) {
@@ -80,6 +81,7 @@ Record describe_case(const CaseOptions& options, const Case& which, const c10::D
           .dtype = std::string(core::name_of(which.precision)),
           .memory_format = last ? "channels_last" : "contiguous",
           .pass = std::string(core::name_of(which.pass)),
+          .inputs = std::string(core::name_of(which.inputs)),
           .batch = which.batch,
           .channels = options.dim,
           .height = options.height,

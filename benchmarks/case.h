@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "benchmarks/cache.h"
 #include "benchmarks/ceilings.h"
 #include "benchmarks/record.h"
 #include "benchmarks/timing.h"
@@ -41,8 +42,9 @@ struct Case {
   Precision precision;
   Pass pass;
   int64_t batch;
+  Inputs inputs = Inputs::warm;
 
-  /// "float32 train batch 4"
+  /// "float32 train batch 4", or "float32 train batch 4, cold"
   std::string text() const;
 };
 

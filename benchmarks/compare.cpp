@@ -15,7 +15,7 @@ constexpr double kStandardErrors = 3.0;
 
 auto identity(const Record& r) {
   return std::tie(r.case_name, r.expert, r.form, r.device, r.dtype, r.memory_format, r.dispatch, r.launch, r.pass,
-                  r.batch, r.channels, r.height, r.width, r.top_k, r.routing, r.route_sets, r.seed);
+                  r.inputs, r.batch, r.channels, r.height, r.width, r.top_k, r.routing, r.route_sets, r.seed);
 }
 
 Change change_of(const Record& before, const Record& after) {
@@ -30,7 +30,7 @@ Change change_of(const Record& before, const Record& after) {
 
 /// What was timed, in a few words.
 std::string subject(const Record& record) {
-  return record.expert ? fmt::format("{}, {}", *record.expert, record.form.value_or("")) : record.dispatch;
+  return record.expert ? fmt::format("{}, {}", *record.expert, record.form.value_or("")) : way(record);
 }
 
 }  // namespace

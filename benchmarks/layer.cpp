@@ -97,6 +97,11 @@ std::vector<Record> run_ways(LayerSetup& setup, const LayerOptions& options, con
     workloads.push_back(way.launch == Launch::graph ? captured(workload, device) : workload);
   }
 
+  if (which.inputs == Inputs::cold) {
+    const auto evict = eviction(device);
+    for (auto& workload : workloads) workload = cold(workload, evict);
+  }
+
   const auto routes = route_statistics(layer, x_bchw, setup.gates(), which.pass);
   const auto timings = time_workloads(workloads, device, options.timing);
   layer->zero_grad();
@@ -111,12 +116,28 @@ std::vector<Record> run_ways(LayerSetup& setup, const LayerOptions& options, con
   return records;
 }
 
+/// Times every batch: a way's records stand together. `which` is complete but for the batch.
+std::vector<Record> run_batches(LayerSetup& setup, const LayerOptions& options, Case which, const c10::Device& device,
+                                const Ceilings& ceilings) {
+  std::vector<std::vector<Record>> by_batch;
+  for (const int64_t batch : options.batch) {
+    which.batch = batch;
+    by_batch.push_back(run_ways(setup, options, which, device, ceilings));
+  }
+  std::vector<Record> records;
+  for (std::size_t i = 0; i < by_batch.front().size(); ++i) {
+    for (const auto& some : by_batch) records.push_back(some[i]);
+  }
+  return records;
+}
+
 }  // namespace
 
 void LayerOptions::check() const {
   CaseOptions::check();
   if (dispatch.empty()) throw core::BadOption("dispatch", "must name at least one value");
   if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
+  if (inputs.empty()) throw core::BadOption("inputs", "must name at least one value");
   moe.check();
 }
 
@@ -126,11 +147,9 @@ std::vector<Record> run_layer_cases(const LayerOptions& options, Precision preci
   check_dispatches(setup, options, precision);
   std::vector<Record> records;
   for (const auto pass : options.pass) {
-    std::vector<std::vector<Record>> by_batch;
-    for (const int64_t batch : options.batch)
-      by_batch.push_back(run_ways(setup, options, {precision, pass, batch}, device, ceilings));
-    for (std::size_t i = 0; i < by_batch.front().size(); ++i) {
-      for (const auto& some : by_batch) records.push_back(some[i]);
+    for (const auto inputs : options.inputs) {  // not in turns: they would cool and warm each other
+      const auto some = run_batches(setup, options, {precision, pass, 0, inputs}, device, ceilings);
+      records.insert(records.end(), some.begin(), some.end());
     }
   }
   return records;

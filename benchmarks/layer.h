@@ -10,10 +10,12 @@
 
 namespace codmoe::bench {
 
-/// Every combination of dtype, pass, batch, dispatch and launch is a case; launch `graph` only where it is possible.
+/// Every combination of dtype, pass, inputs, batch, dispatch and launch is a case; launch `graph` only where it is
+/// possible.
 struct LayerOptions : CaseOptions {
   std::vector<moe::Dispatch> dispatch = {moe::Dispatch::sequential, moe::Dispatch::batched, moe::Dispatch::dense};
   std::vector<Launch> launch = {Launch::eager};
+  std::vector<Inputs> inputs = {Inputs::warm};
   moe::MoeOptions moe;      ///< its own dispatch is not used
   int64_t route_sets = 20;  ///< gates drawn, which take turns
 
@@ -22,6 +24,7 @@ struct LayerOptions : CaseOptions {
     CaseOptions::fields(visit);
     visit("dispatch", dispatch);
     visit("launch", launch);
+    visit("inputs", inputs);
     visit("experts", moe.experts);
     visit("top_k", moe.top_k, core::at_least(1));
     visit("routing", moe.routing);

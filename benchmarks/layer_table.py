@@ -32,6 +32,7 @@ def read_codmoe(path):
     latency, gpu = {}, {}
     for case in json.load(open(path, encoding='utf-8')):
         way = case['dispatch'] + ('+graph' if case.get('launch') == 'graph' else '')
+        way += ', cold' if case.get('inputs') == 'cold' else ''
         key = case['dtype'], case['pass'], way
         latency.setdefault(key, {})[case['batch']] = case['median_ms']
         if case['gpu_queued']:
@@ -57,7 +58,8 @@ def print_ratios(peer, codmoe, batches):
     largest = batches[-1]
     for (dtype, what, dispatch), row in codmoe.items():
         base = peer.get((dtype, what, 'sequential'), {}).get(largest)
-        if base and row.get(largest) and dispatch != 'sequential':
+        # The peer's inputs are warm.
+        if base and row.get(largest) and dispatch != 'sequential' and not dispatch.endswith(', cold'):
             print(f'codmoe {dispatch}, {dtype} {what}, batch {largest}: {base / row[largest]:.1f}x the peer\'s sequential')
 
 

@@ -32,7 +32,9 @@ void take(const Json& json, const char* key, std::optional<T>& value) {
 
 }  // namespace
 
-std::string way(const Record& record) { return record.dispatch + (record.launch == "graph" ? "+graph" : ""); }
+std::string way(const Record& record) {
+  return record.dispatch + (record.launch == "graph" ? "+graph" : "") + (record.inputs == "cold" ? ", cold" : "");
+}
 
 Json to_json(const std::vector<Record>& records) {
   auto list = Json::array();
@@ -47,7 +49,9 @@ std::vector<Record> read_records(const std::filesystem::path& file) {
   const auto text = core::read_file(file);
   try {
     std::vector<Record> records;
-    for (const auto& item : Json::parse(text)) {
+    auto json = Json::parse(text);
+    for (auto& item : json) {
+      item.emplace("inputs", "warm");  // where it is absent
       Record::fields(records.emplace_back(), [&](const char* key, auto& value) { take(item, key, value); });
     }
     return records;

@@ -19,6 +19,7 @@ struct Record {
   std::string dtype, memory_format, pass;
   std::string dispatch = {};                         ///< empty for one expert alone
   std::optional<std::string> launch = std::nullopt;  ///< of a dispatch: "eager" or "graph"
+  std::string inputs = "warm";                       ///< or "cold"; results older than this field are warm
   int64_t batch = 0, channels = 0, height = 0, width = 0, top_k = 0;
   std::string routing = {};       ///< "global" or "spatial"; empty for one expert alone
   std::vector<double> load = {};  ///< share of the assignments an expert, mean over the sets of routes
@@ -44,6 +45,7 @@ struct Record {
     visit("dispatch", self.dispatch);
     visit("launch", self.launch);
     visit("pass", self.pass);
+    visit("inputs", self.inputs);
     visit("batch", self.batch);
     visit("channels", self.channels);
     visit("height", self.height);
@@ -68,7 +70,7 @@ struct Record {
   }
 };
 
-/// The dispatch as tables name it: "dense", or "dense+graph".
+/// The dispatch as tables name it: "dense", "dense+graph", or "dense+graph, cold".
 std::string way(const Record& record);
 
 nlohmann::ordered_json to_json(const std::vector<Record>& records);

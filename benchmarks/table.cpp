@@ -7,7 +7,7 @@ namespace codmoe::bench {
 
 namespace {
 
-constexpr const char* kColumns = "{:>9} {:>7} {:>12} {:>5} {:>9} {:>9} {:>9} {:>10} {:>10} {:>9} {:>8} {:>9} {:>7}\n";
+constexpr const char* kColumns = "{:>9} {:>7} {:>17} {:>5} {:>9} {:>9} {:>9} {:>10} {:>10} {:>9} {:>8} {:>9} {:>7}\n";
 
 template <class T>
 std::string cell(const std::optional<T>& value, double scale, const char* format = "{:.3f}") {

@@ -70,7 +70,11 @@ double gpu_ms(const Workload& workload, const c10::Device& device, Timing& timin
   const auto stream = backend.getStream(device);
   c10::Event begin(device.type(), c10::EventFlag::BACKEND_DEFAULT), end(device.type(), c10::EventFlag::BACKEND_DEFAULT);
   // Queueing a call takes the host no longer than waiting for its result did.
-  if (timing.queued) delay(device, 1.0 + 1.2 * timing.latency_ms.p95);
+  if (timing.queued) {
+    delay(device, 1.0 + 1.2 * timing.latency_ms.p95);
+  } else {
+    core::synchronize(device);  // or the host would gain time while the GPU is busy with what `prepare` queued
+  }
   begin.record(stream);
   workload.call();
   end.record(stream);

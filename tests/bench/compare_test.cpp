@@ -76,5 +76,16 @@ TEST(Compare, PairsEqualCasesOnly) {
   EXPECT_EQ(changes[0].after.batch, 1);
 }
 
+TEST(Compare, PairsWarmWithWarmAndColdWithCold) {
+  auto cold = make_record(2, 2.1);
+  cold.inputs = "cold";
+  const auto warm = make_record(1, 1.1);
+  EXPECT_TRUE(compare({warm}, {cold}).empty());
+  const auto changes = compare({cold, warm}, {warm, cold});
+  ASSERT_EQ(changes.size(), 2U);
+  for (const auto& change : changes) EXPECT_EQ(change.latency_ratio, 1.0) << change.after.inputs;
+  EXPECT_NE(format_changes(changes).find("batched, cold"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace codmoe::bench

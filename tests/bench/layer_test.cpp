@@ -60,6 +60,36 @@ TEST_P(LayerBenchRouting, MeasuresEveryCombination) {
   EXPECT_EQ(records.size(), cases.size());
 }
 
+TEST(LayerBench, MeasuresWarmAndColdInputs) {
+  auto options = small_options();
+  options.pass = {Pass::forward};
+  options.dispatch = {Dispatch::batched, Dispatch::dense};
+  options.inputs = {Inputs::warm, Inputs::cold};
+  std::vector<std::tuple<std::string, std::string, int64_t>> cases;
+  for (const auto& record : run_layer(options, c10::kCPU))
+    cases.emplace_back(record.inputs, record.dispatch, record.batch);
+  EXPECT_EQ(cases, (decltype(cases){{"warm", "batched", 1},
+                                    {"warm", "batched", 3},
+                                    {"warm", "dense", 1},
+                                    {"warm", "dense", 3},
+                                    {"cold", "batched", 1},
+                                    {"cold", "batched", 3},
+                                    {"cold", "dense", 1},
+                                    {"cold", "dense", 3}}));
+}
+
+TEST(LayerBench, ColdInputsTakeLonger) {
+  auto options = small_options();
+  options.batch = {1};
+  options.pass = {Pass::forward};
+  options.dispatch = {Dispatch::sequential};
+  options.inputs = {Inputs::cold, Inputs::warm};
+  options.timing.runs = 20;
+  const auto records = run_layer(options, c10::kCPU);
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_GT(records[0].min_ms, 1.2 * records[1].min_ms);  // about twice as long
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LayerBenchRouting, testing::Values(moe::RoutingKind::global, moe::RoutingKind::spatial),
                          [](const auto& which) { return std::string(core::name_of(which.param)); });
 
@@ -85,8 +115,10 @@ TEST(LayerBench, RefusesTf32OnTheCpu) {
 }
 
 TEST(LayerBench, RefusesAnEmptyList) {
-  LayerOptions options;
-  EXPECT_THROW(core::read_options(core::Json::parse(R"({"batch": []})"), {}, options), core::UsageError);
+  for (const char* text : {R"({"batch": []})", R"({"launch": []})", R"({"inputs": []})"}) {
+    LayerOptions options;
+    EXPECT_THROW(core::read_options(core::Json::parse(text), {}, options), core::UsageError) << text;
+  }
 }
 
 TEST_P(LayerBenchRouting, SavesWhatAnotherFrameworkNeeds) {

@@ -14,6 +14,7 @@ Record make_record() {
   Record record;
   record.case_name = "layer";
   record.dispatch = "batched";
+  record.inputs = "cold";
   record.batch = 16;
   record.load = {0.25, 0.75};
   record.median_ms = 1.5;
@@ -26,9 +27,10 @@ Record make_record() {
 
 TEST(RecordJson, HasTheFieldsThatDesignNames) {
   const auto json = to_json({make_record()}).at(0);
-  for (const char* key : {"case",   "device", "dtype",        "dispatch",   "pass",  "batch",     "channels",
-                          "height", "width",  "top_k",        "routing",    "load",  "median_ms", "p95_ms",
-                          "min_ms", "gpu_ms", "images_per_s", "peak_bytes", "flops", "bytes",     "roofline_ms"}) {
+  for (const char* key :
+       {"case",   "device",       "dtype",      "dispatch", "pass",  "inputs",     "batch",  "channels",
+        "height", "width",        "top_k",      "routing",  "load",  "median_ms",  "p95_ms", "min_ms",
+        "gpu_ms", "images_per_s", "peak_bytes", "flops",    "bytes", "roofline_ms"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json.at("case"), "layer");
@@ -46,6 +48,19 @@ TEST(RecordJson, ReadsWhatItWrote) {
   EXPECT_EQ(to_json(records), to_json({make_record(), Record{}}));
   EXPECT_EQ(records[0].flops, 9'000'000'000);
   EXPECT_FALSE(records[1].gpu_ms.has_value());
+  EXPECT_EQ(records[0].inputs, "cold");
+  EXPECT_EQ(records[1].inputs, "warm");
+}
+
+TEST(RecordJson, TakesAFileFromBeforeColdInputsAsWarm) {
+  const test::TemporaryFolder folder;
+  auto json = to_json({make_record()});
+  json.at(0).erase("inputs");
+  std::ofstream(folder / "old.json") << json;
+  const auto records = read_records(folder / "old.json");
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].inputs, "warm");
+  EXPECT_EQ(records[0].dispatch, "batched");
 }
 
 TEST(RecordJson, NamesAFileThatIsNoResult) {
@@ -65,6 +80,7 @@ TEST(RecordJson, NamesAFileThatIsNoResult) {
 TEST(RecordTable, ShowsEveryCaseAndMarksHostWaits) {
   auto other = make_record();
   other.dispatch = "dense";
+  other.inputs = "warm";
   other.gpu_queued = true;
   other.gpu_ms = 0.75;
   const auto text = format_table({make_record(), other});
@@ -73,6 +89,8 @@ TEST(RecordTable, ShowsEveryCaseAndMarksHostWaits) {
   EXPECT_EQ(text.find("0.750*"), std::string::npos) << text;
   EXPECT_NE(text.find("load by expert at batch 16: 0.25 0.75"), std::string::npos) << text;
   EXPECT_NE(text.find("9.00"), std::string::npos) << text;
+  EXPECT_NE(text.find(" batched, cold "), std::string::npos) << text;
+  EXPECT_NE(text.find(" dense "), std::string::npos) << text;
 }
 
 }  // namespace
