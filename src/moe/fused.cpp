@@ -60,6 +60,7 @@ class Reader {
     epilogue.beta = tensor(prefix + ".bias");
     epilogue.mean = tensor(prefix + ".running_mean");
     epilogue.var = tensor(prefix + ".running_var");
+    epilogue.batches = tensor(prefix + ".num_batches_tracked");
     if (!epilogue.var.defined()) throw Unsupported("has a norm without running statistics");
     return epilogue;
   }

@@ -66,13 +66,16 @@ Routing RouterImpl::forward(const at::Tensor& x_bchw) {
   return {raw, probs, choice.indices, choice.weights};
 }
 
-ops::FusedRouter RouterImpl::fused() const {
+ops::FusedRouter RouterImpl::fused(int64_t batch) const {
+  const bool noisy = is_training() && options_.noise > 0;
+  const auto floats = gate_bias_.options().dtype(at::kFloat).requires_grad(false);
   return {.weight = gate_weight_,
           .bias = gate_bias_,
           .selection_bias = selection_bias_.value_or(at::Tensor()),
           .logit_limit = kLogitLimit,
           .temperature = options_.temperature,
-          .top_k = top_k_};
+          .top_k = top_k_,
+          .noise = noisy ? options_.noise * at::randn({batch, gate_bias_.size(0)}, floats) : at::Tensor()};
 }
 
 }  // namespace codmoe::moe

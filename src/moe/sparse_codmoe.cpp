@@ -80,16 +80,21 @@ const FusedPool& SparseCODMoEImpl::fused_pool() {
 }
 
 std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) {
-  if (is_training() || at::GradMode::is_enabled()) return "it runs in evaluation, without gradients";
+  if (!is_training() && at::GradMode::is_enabled()) return "gradients in evaluation mode are not its";
   if (options_.routing != RoutingKind::global) return "routing is spatial";
   if (!fused_pool().refusal.empty()) return fused_pool().refusal;
-  return ops::fused_moe_refusal(autocast(x_bchw), static_cast<int64_t>(pool_.size()));
+  const auto x = autocast(x_bchw);
+  return is_training() ? ops::fused_moe_training_refusal(x, fused_pool().experts)
+                       : ops::fused_moe_refusal(x, static_cast<int64_t>(pool_.size()));
 }
 
 MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {
-  auto result = ops::fused_moe(autocast(x_bchw), router_->fused(), fused_pool().experts);
-  return {.y_bchw = result.y_bchw.to(x_bchw.scalar_type()),
-          .routing = {result.logits_be, result.probs_be, result.indices_bk, result.weights_bk}};
+  const auto run = is_training() ? ops::fused_moe_training : ops::fused_moe;
+  const auto result = run(autocast(x_bchw), router_->fused(x_bchw.size(0)), fused_pool().experts);
+  MoeOutput output{.y_bchw = result.y_bchw.to(x_bchw.scalar_type()),
+                   .routing = {result.logits_be, result.probs_be, result.indices_bk, result.weights_bk}};
+  if (is_training() && router_->selection_bias()) count_load(output.routing);
+  return output;
 }
 
 void SparseCODMoEImpl::count_load(const Routing& routing) {

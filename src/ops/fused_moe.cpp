@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "cuda/moe_launch.h"
+#include "fused_layer.h"
 #endif
 
 namespace codmoe::ops {
@@ -41,10 +42,6 @@ class Operands {
   const void* vector(const at::Tensor& values) {
     if (!values.defined()) return nullptr;
     return keep(values.to(vectors_).contiguous());
-  }
-  const float* floats(const at::Tensor& values) {
-    if (!values.defined()) return nullptr;
-    return static_cast<const float*>(keep(values.to(at::kFloat).contiguous()));
   }
 
  private:
@@ -119,24 +116,6 @@ cuda::Expert to_cuda(const FusedExpert& from, Operands& operands) {
   return to;
 }
 
-cuda::Math math_of(const at::Tensor& x) {
-  if (x.scalar_type() == at::kBFloat16) return cuda::Math::bfloat16;
-  return at::globalContext().allowTF32CuDNN() ? cuda::Math::tf32 : cuda::Math::float32;
-}
-
-cuda::Shape shape_of(const at::Tensor& x_bchw, std::size_t experts, int64_t top_k) {
-  cuda::Shape shape;
-  shape.batch = static_cast<int>(x_bchw.size(0));
-  shape.channels = static_cast<int>(x_bchw.size(1));
-  shape.height = static_cast<int>(x_bchw.size(2));
-  shape.width = static_cast<int>(x_bchw.size(3));
-  shape.experts = static_cast<int>(experts);
-  shape.top_k = static_cast<int>(top_k);
-  shape.positions = shape.height * shape.width;
-  shape.slots = shape.batch * shape.top_k;
-  return shape;
-}
-
 /// Norms and biases in bfloat16 only where every one of them is.
 at::ScalarType vector_type(const std::vector<FusedExpert>& experts) {
   for (const auto& expert : experts) {
@@ -176,31 +155,26 @@ FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const
   Operands operands(x.scalar_type(), vectors);
 
   auto layer = std::make_unique<cuda::Layer>();
-  layer->shape = shape_of(x, experts.size(), router.top_k);
-  layer->math = math_of(x);
+  const auto count = static_cast<int64_t>(experts.size());
+  layer->shape = fused_shape(x, count, router.top_k);
+  layer->math = fused_math(x);
   layer->bfloat16_vectors = vectors == at::kBFloat16;
-  layer->router.weight = operands.floats(router.weight);
-  layer->router.bias = operands.floats(router.bias);
-  layer->router.selection_bias = operands.floats(router.selection_bias);
-  layer->router.logit_limit = static_cast<float>(router.logit_limit);
-  layer->router.temperature = static_cast<float>(router.temperature);
+  const FusedGate gate(router);
+  layer->router = gate.router;
   for (std::size_t e = 0; e < experts.size(); ++e) layer->experts[e] = to_cuda(experts[e], operands);
 
-  const auto batch = x.size(0), count = static_cast<int64_t>(experts.size());
-  const auto options = x.options().memory_format(std::nullopt);
+  const FusedChoice choice(x, count, router.top_k);
   FusedResult result{.y_bchw = at::empty_like(x),
-                     .logits_be = at::empty({batch, count}, options.dtype(at::kFloat)),
-                     .probs_be = at::empty({batch, count}, options.dtype(at::kFloat)),
-                     .indices_bk = at::empty({batch, router.top_k}, options.dtype(at::kLong)),
-                     .weights_bk = at::empty({batch, router.top_k}, options.dtype(at::kFloat))};
-  const auto mean_bc = at::empty({batch, x.size(1)}, options.dtype(at::kFloat));
+                     .logits_be = choice.logits_be,
+                     .probs_be = choice.probs_be,
+                     .indices_bk = choice.indices_bk,
+                     .weights_bk = choice.weights_bk};
   layer->x = x.const_data_ptr();
   layer->y = result.y_bchw.data_ptr();
-  layer->choice = {result.logits_be.data_ptr<float>(), result.probs_be.data_ptr<float>(),
-                   result.indices_bk.data_ptr<int64_t>(), result.weights_bk.data_ptr<float>(),
-                   mean_bc.data_ptr<float>()};
+  layer->choice = choice.pointers();
   auto plan = std::make_unique<cuda::Plan>(cuda::make_plan(*layer));
-  const auto scratch = at::empty({static_cast<int64_t>(plan->scratch.bytes)}, options.dtype(at::kByte));
+  const auto scratch =
+      at::empty({static_cast<int64_t>(plan->scratch.bytes)}, at::TensorOptions(x.device()).dtype(at::kByte));
   plan->scratch.base = static_cast<char*>(scratch.data_ptr());
   C10_CUDA_CHECK(cuda::launch_forward(*layer, *plan, at::cuda::getCurrentCUDAStream(x.get_device()).stream()));
   return result;

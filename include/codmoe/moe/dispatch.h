@@ -15,8 +15,8 @@ enum class Dispatch {
   batched,     ///< every expert once, on the images that chose it; one read of the choices by the host. Of spatial
                ///< routing, an expert's last part is run at its positions alone where that is less work
   dense,       ///< every expert on every sample, masked; no host synchronisation
-  fused        ///< router and chosen experts in five CUDA kernels, no host synchronisation: evaluation, global routing,
-               ///< batch norm; `batched` where it cannot run
+  fused        ///< router and chosen experts in own CUDA kernels, no host synchronisation: global routing, batch norm,
+               ///< evaluation without gradients or training; `batched` where it cannot run
 };
 constexpr auto enum_names(Dispatch) {
   return core::names<Dispatch>({{"auto", Dispatch::automatic},

@@ -53,8 +53,8 @@ class RouterImpl : public torch::nn::Module {
   /// The buffer; absent where the form has none.
   const std::optional<at::Tensor>& selection_bias() const { return selection_bias_; }
 
-  /// What the fused kernels need to choose in the same way, in evaluation; global routing only.
-  ops::FusedRouter fused() const;
+  /// What the fused kernels need to choose in the same way for B images; global routing only. Draws the noise, if any.
+  ops::FusedRouter fused(int64_t batch) const;
 
  private:
   at::Tensor logits(const at::Tensor& x_bchw);

@@ -1,4 +1,5 @@
-// The whole sparse layer in inference, router included, as five kernels without host synchronisation.
+// The whole sparse layer, router included, as a few kernels without host synchronisation: five in inference, about a
+// dozen each for training's forward and backward.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,6 +14,7 @@ namespace codmoe::ops {
 /// channel. Undefined tensors are absent.
 struct FusedEpilogue {
   at::Tensor gamma, beta, mean, var;  ///< [out]
+  at::Tensor batches = {};            ///< int64, counts the updates of the running statistics
   at::Tensor bias;                    ///< [out]
   bool gelu = false;
   bool gated = false;
@@ -50,6 +52,7 @@ struct FusedRouter {
   double logit_limit = 10.0;
   double temperature = 1.0;
   int64_t top_k = 1;
+  at::Tensor noise = {};  ///< float32 [B, E], added to the clamped logits in training; or undefined
 };
 
 struct FusedResult {
@@ -67,5 +70,15 @@ std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts);
 /// for float32 x in TF32 where that is allowed for convolutions, else in float32. Sums are float32, with no atomics on
 /// them: the same input gives the same bits. Capturable in a CUDA graph; routes may differ between replays.
 FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const std::vector<FusedExpert>& experts);
+
+/// Why `fused_moe_training` cannot take this, or nothing: beyond what fused_moe_refusal says it takes at most 1024
+/// images and 128 parameter tensors of float32 or bfloat16, and experts of the built-in ones' forms.
+std::string fused_moe_training_refusal(const at::Tensor& x_bchw, const std::vector<FusedExpert>& experts);
+
+/// Training: an expert's norms take their statistics from the images that chose it and update its running ones; without
+/// images they stay. Differentiable once in x, the router's weight and bias and every parameter of the experts; sums
+/// have a fixed order, so the same input gives the same gradients. Otherwise as fused_moe.
+FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& router,
+                               const std::vector<FusedExpert>& experts);
 
 }  // namespace codmoe::ops

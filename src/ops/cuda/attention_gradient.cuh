@@ -5,6 +5,7 @@
 
 #include "attention.cuh"
 #include "outer_gradient.cuh"
+#include "training_memory.h"
 
 namespace codmoe::ops::cuda {
 
@@ -59,11 +60,6 @@ struct AttentionVectors {
   float* score_gradients;  ///< [N, heads]
   float* score_sum_partials;  ///< [chunks, heads, C]
 };
-
-/// Floats of one slot's AttentionVectors.
-__host__ __device__ constexpr int64_t attention_vector_floats(int channels, int positions, int chunks) {
-  return static_cast<int64_t>(channels) * (6 + (7 + chunks) * kHeads) + static_cast<int64_t>(positions) * 2 * kHeads;
-}
 
 /// The slot's vectors from its first float, aligned to 16 bytes.
 __host__ __device__ inline AttentionVectors attention_vectors(float* first, int channels, int positions) {

@@ -47,8 +47,8 @@ __device__ inline void choose(const Shape& shape, const Router& router, const fl
   for (int k = 0; k < shape.top_k; ++k) chosen.weights[k] /= chosen_total;
 }
 
-/// Called by a block of at least 32 threads an expert; `mean` [C] and `chosen` are shared memory, and the latter is ready
-/// for all threads afterwards. `noise` [B, E] or null.
+/// Called by a block of at least 32 threads an expert; `mean` [C] and `chosen` are shared memory, and the latter is
+/// ready for all threads afterwards. `noise` [B, E] or null.
 __device__ inline void choose_experts(const Shape& shape, const Router& router, const float* noise, int image,
                                       const float* mean, Chosen& chosen) {
   const int e = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;

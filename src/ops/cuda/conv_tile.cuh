@@ -65,8 +65,8 @@ class ConvTile : private Products<kMath, kCols> {
     for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
   }
 
-  /// Begins to add the stages [first, last) to the sum, eight chunks each: queues the first copies. Other work may follow
-  /// before `finish`, which waits for them.
+  /// Begins to add the stages [first, last) to the sum, eight chunks each: queues the first copies. Other work may
+  /// follow before `finish`, which waits for them.
   __device__ void begin(const TileOperands<T>& operands, int first, int last) {
     of_ = operands;
     chunks_ = operands.chunks();

@@ -39,15 +39,17 @@ __device__ inline int nth_slot(const int64_t* indices, int slots, int expert, in
   return 0;
 }
 
-/// Called by all threads of a block; the same answer for all.
-__device__ inline Job find_job(const Schedule& schedule, const int64_t* indices, int slots) {
+/// `list` has tasks with an expert and blocks a slot, `count` of them. Called by all threads of a block; the same
+/// answer for all.
+template <class List>
+__device__ Job find_job(const List& list, const int64_t* indices, int slots) {
   __shared__ Job found;
   if (threadIdx.x < 32) {
     const int mine = slots_of_lane(indices, slots);
     Job job;
     int left = static_cast<int>(blockIdx.x);
-    for (int t = 0; t < schedule.count; ++t) {
-      const Task& task = schedule.tasks[t];
+    for (int t = 0; t < list.count; ++t) {
+      const auto& task = list.tasks[t];
       const int blocks = __shfl_sync(0xffffffffU, mine, task.expert) * task.blocks;
       if (left < blocks) {
         job = {t, nth_slot(indices, slots, task.expert, left / task.blocks), left % task.blocks};

@@ -70,9 +70,9 @@ __device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task&
   const float* gate = conv.epilogue.gated ? slot_vector(layer, scratch, scratch.vectors, job.slot) : nullptr;
   columns.load(conv.epilogue, task.first_filter, operands.filters, gate, layer.bfloat16_vectors);
   tile.finish();
-  if (task.parts > 1 && !sum_parts<Tile::kSums>(tile.sum, reinterpret_cast<float*>(scratch.base + scratch.partials),
-                                                reinterpret_cast<int*>(scratch.base + scratch.counters), part,
-                                                task.parts)) {
+  if (task.parts > 1 &&
+      !sum_parts<Tile::kSums>(tile.sum, reinterpret_cast<float*>(scratch.base + scratch.partials),
+                              reinterpret_cast<int*>(scratch.base + scratch.counters), part, task.parts)) {
     return;
   }
 

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include "launch.h"
 #include "schedule.h"
 #include "scratch.h"
 
@@ -19,23 +20,6 @@ Plan make_plan(const Layer& layer);
 
 /// Router, experts and mixing. plan.scratch.base is set to plan.scratch.bytes of memory, aligned to 256 bytes.
 cudaError_t launch_forward(const Layer& layer, const Plan& plan, cudaStream_t stream);
-
-/// Launches a kernel that may start while the one before it in the stream still runs, and waits for it itself.
-template <class... Parameters, class... Arguments>
-cudaError_t launch_after(void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes, cudaStream_t stream,
-                         const Arguments&... arguments) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
-  config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, arguments...);
-}
 
 cudaError_t launch_router(const Layer& layer, const Scratch& scratch, int counters, cudaStream_t stream);
 cudaError_t launch_bfloat16(const Layer& layer, const Plan& plan, cudaStream_t stream);

@@ -14,9 +14,9 @@ constexpr int kPoolSplits = 16;   ///< blocks that share one image's mean
 constexpr int kDepthwiseTaps = 25;  ///< of the largest depthwise kernel, 5x5
 constexpr int kBandRows = 6;        ///< of an image, summed by one thread for a depthwise weight gradient
 
-constexpr int element_bytes(Math math) { return math == Math::bfloat16 ? 2 : 4; }
+__host__ __device__ constexpr int element_bytes(Math math) { return math == Math::bfloat16 ? 2 : 4; }
 
 /// Positions that one block of attention takes, of elements of this size.
-constexpr int attention_positions(int bytes) { return 128 / bytes; }
+__host__ __device__ constexpr int attention_positions(int bytes) { return 128 / bytes; }
 
 }  // namespace codmoe::ops::cuda

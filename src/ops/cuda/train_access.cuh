@@ -71,6 +71,12 @@ __device__ inline float2* column_sums(const Training& training, const TrainingMe
   return pairs_at(memory.work, memory.column_sums) + row * training.shape.channels;
 }
 
+/// The backward's vectors of one slot; the first [C] is what its positions sum up to, the others as the experts need.
+__device__ inline float* slot_vectors(const TrainingMemory& memory, int slot) {
+  return floats_at(memory.work, memory.slot_vectors) +
+         static_cast<int64_t>(slot) * static_cast<int64_t>(memory.slot_floats);
+}
+
 /// A norm's convolution of whose result channel c is part; null where there is none.
 __device__ inline const TrainConv* conv_of_channel(const TrainExpert& expert, int norm, int c) {
   if (expert.heads > 0) return norm == 0 ? &expert.input_norm : nullptr;
@@ -114,22 +120,5 @@ __device__ inline ChannelNorm channel_norm(const Training& training, const Train
   channel.beta = vector_of(training, memory, conv->beta)[c - conv->target_channel];
   return channel;
 }
-
-/// A norm for all channels of a block, in shared memory.
-struct SharedNorm {
-  float mean[kMaxChannels], rstd[kMaxChannels], gamma[kMaxChannels], beta[kMaxChannels];
-
-  /// Called by the whole block; a barrier must follow.
-  __device__ void load(const Training& training, const TrainingMemory& memory, int expert, int norm) {
-    for (int c = static_cast<int>(threadIdx.x); c < training.shape.channels; c += static_cast<int>(blockDim.x)) {
-      const ChannelNorm channel = channel_norm(training, memory, expert, norm, c);
-      mean[c] = channel.mean;
-      rstd[c] = channel.rstd;
-      gamma[c] = channel.gamma;
-      beta[c] = channel.beta;
-    }
-  }
-  __device__ ChannelNorm at(int c) const { return {mean[c], rstd[c], gamma[c], beta[c]}; }
-};
 
 }  // namespace codmoe::ops::cuda

@@ -12,8 +12,8 @@ __device__ inline float parameter_at(const Parameter& parameter, int out, int in
   return vector_at(parameter.value, static_cast<int>(at), parameter.bfloat16);
 }
 
-/// Copies one parameter, as far as one of `blocks` blocks does: weights in both orders, vectors and depthwise filters as
-/// float [taps, out].
+/// Copies one parameter, as far as one of `blocks` blocks does: weights in both orders, vectors and depthwise filters
+/// as float [taps, out].
 template <class T>
 __device__ void pack_parameter(const Parameter& parameter, T* weights, float* vectors, int block, int blocks) {
   const int size = parameter.out * parameter.in * parameter.taps, stride = blocks * static_cast<int>(blockDim.x);
@@ -28,7 +28,8 @@ __device__ void pack_parameter(const Parameter& parameter, T* weights, float* ve
   }
   if (parameter.reversed < 0) return;
   for (int i = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); i < size; i += stride) {
-    const int out = i % parameter.out, tap = i / parameter.out % parameter.taps, in = i / parameter.out / parameter.taps;
+    const int out = i % parameter.out, tap = i / parameter.out % parameter.taps,
+              in = i / parameter.out / parameter.taps;
     weights[parameter.reversed + i] = static_cast<T>(parameter_at(parameter, out, in, parameter.taps - 1 - tap));
   }
 }
@@ -75,15 +76,17 @@ constexpr int kPackBlocks = 8;  ///< a parameter
 
 /// Blocks beyond B * kPoolSplits copy parameters.
 template <class T>
-__global__ void __launch_bounds__(kThreads) begin_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
+__global__ void __launch_bounds__(kThreads)
+    begin_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kThreads * kLanes<__nv_bfloat16>];
   const Shape& shape = training.shape;
   const int block = static_cast<int>(blockIdx.x), images = shape.batch * kPoolSplits;
   if (block < images) {
     const int image = block / kPoolSplits;
-    pool_split<T>(shape, static_cast<const T*>(training.x) + static_cast<int64_t>(image) * shape.positions * shape.channels,
-                  block % kPoolSplits, pairs_at(memory.work, memory.pooled) + static_cast<int64_t>(block) * shape.channels,
-                  shared);
+    pool_split<T>(shape,
+                  static_cast<const T*>(training.x) + static_cast<int64_t>(image) * shape.positions * shape.channels,
+                  block % kPoolSplits,
+                  pairs_at(memory.work, memory.pooled) + static_cast<int64_t>(block) * shape.channels, shared);
     return;
   }
   const int item = block - images;
@@ -93,7 +96,8 @@ __global__ void __launch_bounds__(kThreads) begin_kernel(const __grid_constant__
 
 /// Choice of one image; grid B.
 template <class T>
-__global__ void __launch_bounds__(kThreads) route_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
+__global__ void __launch_bounds__(kThreads)
+    route_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float mean[kMaxChannels];
   __shared__ Chosen chosen;
   const Shape& shape = training.shape;

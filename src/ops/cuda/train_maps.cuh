@@ -47,7 +47,7 @@ template <class T>
 __device__ void norm_own(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
   const Walk<T> walk(training.shape, tile);
   const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
-  const T *from = slot.map(kOwn + 1);
+  const T* from = slot.map(kOwn + 1);
   T* to = slot.map(kOwn);
   walk.positions(training.shape.channels, [&](int at) {
     float values[kLanes<T>];
@@ -176,7 +176,8 @@ __device__ void measure(const Training& training, const TrainingMemory& memory, 
   float2* pairs = column_sums(training, memory, slot.index, tile, 0);
   sum_columns(walk, channels, first, second, pairs, shared);
   const auto count = static_cast<float>(walk.last - first_position);
-  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {  // the channels that this thread has summed
+  for (int c = static_cast<int>(threadIdx.x); c < channels;
+       c += kThreads) {  // the channels that this thread has summed
     const float mean = pairs[c].x / count;
     pairs[c] = {to_float(map[first_position * channels + c]) + mean, fmaxf(pairs[c].y - pairs[c].x * mean, 0.0F)};
   }

@@ -6,7 +6,6 @@
 
 #include "schedule.h"
 #include "train_tasks.h"
-#include "vector_memory.h"
 
 namespace codmoe::ops::cuda {
 
@@ -100,8 +99,7 @@ class Planner {
       const auto& conv = all.convs[c];
       if (!reads_input(conv)) continue;
       if (feeds(conv)) {
-        later.segments[later.segment_count++] =
-            back_segment(conv, kOwnGradient + conv.target - kOwn);
+        later.segments[later.segment_count++] = back_segment(conv, kOwnGradient + conv.target - kOwn);
       } else {
         now.segments[now.segment_count++] = back_segment(conv, kBranchGradient);
       }
@@ -225,7 +223,8 @@ void lay_out_saved(const Training& training, const Sizes& n, TrainingMemory& mem
     const auto& parameter = training.parameters[p];
     const auto size = static_cast<std::size_t>(parameter.out) * static_cast<std::size_t>(parameter.in * parameter.taps);
     const bool weight = parameter.reversed >= 0;
-    if (weight) weights = std::max(weights, size + static_cast<std::size_t>(std::max(parameter.packed, parameter.reversed)));
+    if (weight)
+      weights = std::max(weights, size + static_cast<std::size_t>(std::max(parameter.packed, parameter.reversed)));
     if (!weight) vectors = std::max(vectors, size + static_cast<std::size_t>(parameter.packed));
   }
   Layout layout;
@@ -257,13 +256,18 @@ void lay_out_backward(const Training& training, const TrainPlan& plan, const Siz
   memory.gradients = layout.place(n.slots * kGradientMaps * n.positions * n.channels * n.element);
   memory.means = layout.place(n.experts * kNorms * n.channels * sizeof(float2));
   memory.mixing = layout.place(n.slots * n.row_tiles * sizeof(float));
-  memory.parts = layout.place(blocks * kTileRows * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16) *
-                              sizeof(float));
+  memory.parts =
+      layout.place(blocks * kTileRows * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16) * sizeof(float));
   memory.counters = layout.place(blocks * sizeof(int));
   memory.depthwise = layout.place(n.slots * bands * kDepthwiseTaps * n.channels * sizeof(float));
-  memory.slot_floats = slot_floats(training.shape, static_cast<int>(n.chunks));
+  const auto attention =
+      attention_vector_floats(training.shape.channels, training.shape.positions, static_cast<int>(n.chunks));
+  const auto gate = gate_vector_floats(training.shape.channels, training.shape.channels / 4);
+  memory.slot_floats = static_cast<std::size_t>((std::max(attention, gate) + 3) / 4 * 4);
   memory.slot_vectors = layout.place(n.slots * memory.slot_floats * sizeof(float));
-  memory.image_vectors = layout.place(n.batch * (n.experts + n.channels) * sizeof(float));
+  memory.weights_gradient = layout.place(n.slots * sizeof(float));
+  memory.logits_gradient = layout.place(n.batch * n.experts * sizeof(float));
+  memory.mean_gradient = layout.place(n.batch * n.channels * sizeof(float));
   memory.backward_bytes = layout.size();
 }
 

@@ -92,8 +92,8 @@ struct TrainColumns {
 /// Turns the gradient of what the fusion read (or of the normed map) into that before GELU (and norm), and leaves the
 /// factors whose column sums the norm's gradient needs; without a norm, the gate's gradient.
 template <class T, int kCols>
-__device__ void differentiate(const ProductTask& task, const TrainColumns<kCols>& columns, const T* before, int channels,
-                              int rows, int cols, float* sums, float* products) {
+__device__ void differentiate(const ProductTask& task, const TrainColumns<kCols>& columns, const T* before,
+                              int channels, int rows, int cols, float* sums, float* products) {
   visit_chunks<T, kCols>(sums, rows, cols, [&](int row, int col, float(&values)[kLanes<T>]) {
     float z[kLanes<T>];
     load_chunk(before + static_cast<int64_t>(row) * channels + col, z);

@@ -122,7 +122,8 @@ __device__ void add_edges(const Window<T> (&maps)[3], int first_y, int x, StripS
   constexpr int n = kLanes<T>;
 #pragma unroll 1
   for (int row = -1; row < kStrip + 1; ++row) {
-    float across[n], down[n], above[n], middle[n] = {};  // Sobel x, Sobel y of this row, the Laplacian's outer and inner
+    float across[n], down[n], above[n],
+        middle[n] = {};  // Sobel x, Sobel y of this row, the Laplacian's outer and inner
 #pragma unroll
     for (int i = 0; i < n; ++i) across[i] = down[i] = above[i] = 0.0F;
 #pragma unroll

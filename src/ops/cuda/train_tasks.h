@@ -31,9 +31,9 @@ struct ProductTask {
   int segment_count = 0;
   int bias = -1;  ///< offset in floats
   Finish finish = Finish::store;
-  int area = 0;      ///< of the column sums
-  int norm = -1;     ///< `gradient`: through this norm
-  int before = 0;    ///< `gradient`: the map of values before norm or GELU
+  int area = 0;    ///< of the column sums
+  int norm = -1;   ///< `gradient`: through this norm
+  int before = 0;  ///< `gradient`: the map of values before norm or GELU
   bool gelu = false;
   bool gated = false;
 };
@@ -44,7 +44,8 @@ struct ProductList {
   int blocks = 0;  ///< for the dearest choices
 };
 
-/// weight gradient[out, tap, in] = sum over slots and positions of gradient[position, out] * source[position + tap, in].
+/// weight gradient[out, tap, in] = sum over slots and positions of gradient[position, out] * source[position + tap,
+/// in].
 struct WeightTask {
   int expert = 0;
   int parameter = 0;
@@ -63,7 +64,7 @@ struct WeightList {
 
 /// How a layer is trained: all lists, and where everything lies.
 struct TrainPlan {
-  int cols = 0;  ///< tile width in filters
+  int cols = 0;                                         ///< tile width in filters
   ProductList prepare, branches, fusion;                ///< forward
   ProductList fusion_back, branches_back, reduce_back;  ///< backward
   WeightList weights;

@@ -14,7 +14,9 @@ struct WeightJob {
 };
 
 /// An expert's slots are shared by parts; at least one, which then writes zeros.
-__device__ inline int parts_of(int slots, int slots_a_part) { return max(1, (slots + slots_a_part - 1) / slots_a_part); }
+__device__ inline int parts_of(int slots, int slots_a_part) {
+  return max(1, (slots + slots_a_part - 1) / slots_a_part);
+}
 
 /// Called by all threads of a block; the same answer for all.
 __device__ inline WeightJob find_weight_job(const WeightList& list, const int64_t* indices, int slots) {

@@ -1,6 +1,6 @@
 // What the training kernels are told: plain data and offsets, no torch. Forward and backward are two lists of kernels
-// on one stream; as in inference an image's k experts have fixed slots b * k + j, and what a slot has to do is looked up
-// on the device, so the host never waits.
+// on one stream; as in inference an image's k experts have fixed slots b * k + j, and what a slot has to do is looked
+// up on the device, so the host never waits.
 //
 // Parameters are copied once a step: weights in the element type, as [out, taps, in] and reversed as [in, taps, out]
 // with the taps mirrored (the convolution that carries gradients back), vectors as float.
@@ -12,6 +12,7 @@ namespace codmoe::ops::cuda {
 
 constexpr int kMaxParameters = 128;  ///< tensors of all experts
 constexpr int kMaxBranches = 4;      ///< convolutions that share one norm of width C
+constexpr int kMaxBatch = 1024;      ///< of training: an expert's slots are listed in shared memory
 constexpr int kNorms = 2;            ///< of an expert: 0 before the fusion (or of attention's input), 1 after it
 
 /// One parameter tensor, a weight [out, in, taps] or a vector [out], in its own strides and type.
@@ -46,8 +47,8 @@ struct TrainExpert {
   Stencil stencil = Stencil::none;
   TrainConv depthwise;
   int gate_reduce = -1, gate_reduce_bias = -1, gate_expand = -1, gate_expand_bias = -1;  ///< parameters; hidden = C / 4
-  int hidden = 0;  ///< 0: no gate
-  int heads = 0;   ///< 0: no attention; else kHeads, and only what follows applies
+  int hidden = 0;                                                                        ///< 0: no gate
+  int heads = 0;  ///< 0: no attention; else kHeads, and only what follows applies
   int qkv = -1, qkv_bias = -1, proj = -1, proj_bias = -1;
   TrainConv input_norm;  ///< gamma, beta and running statistics alone; norm 0
 };

@@ -11,15 +11,15 @@ namespace codmoe::ops::cuda {
 
 /// Maps [N, C] of a slot. Saved ones first, then their gradients, which only the backward has.
 enum Map : int {
-  kInput = -1,      ///< x
-  kFused = 0,       ///< what the fusion reads
-  kOwn = 1,         ///< to 3: what the branches read, where it is not x (as in Conv); hybrid: normed in 1, unnormed in 2
-  kBranches = 4,    ///< the branches' results before their norm, or the GELU where there is none
-  kFusion = 5,      ///< the fusion's result before its norm
-  kSavedMaps = 6,   //
+  kInput = -1,     ///< x
+  kFused = 0,      ///< what the fusion reads
+  kOwn = 1,        ///< to 3: what the branches read, where it is not x (as in Conv); hybrid: normed in 1, unnormed in 2
+  kBranches = 4,   ///< the branches' results before their norm, or the GELU where there is none
+  kFusion = 5,     ///< the fusion's result before its norm
+  kSavedMaps = 6,  //
   kFusionGradient = kSavedMaps,
-  kBranchGradient,  ///< of kBranches
-  kOwnGradient,     ///< of kOwn, three
+  kBranchGradient,                    ///< of kBranches
+  kOwnGradient,                       ///< of kOwn, three
   kInputGradient = kOwnGradient + 3,  ///< what the expert's convolutions give x
   kMaps
 };
@@ -27,6 +27,16 @@ constexpr int kGradientMaps = kMaps - kSavedMaps;
 
 /// Two sums over positions for each channel of a slot's row tile; the norm they are for, or what the comment says.
 constexpr int kAreas = kNorms;
+
+/// Floats of one slot's AttentionVectors.
+__host__ __device__ constexpr int64_t attention_vector_floats(int channels, int positions, int chunks) {
+  return static_cast<int64_t>(channels) * (6 + (7 + chunks) * kHeads) + static_cast<int64_t>(positions) * 2 * kHeads;
+}
+
+/// Floats of one slot's GateVectors that are the backward's.
+__host__ __device__ constexpr int64_t gate_vector_floats(int channels, int hidden) {
+  return static_cast<int64_t>(channels) * 3 + static_cast<int64_t>(hidden) * 2;
+}
 
 struct TrainingMemory {
   char* saved = nullptr;
@@ -54,9 +64,10 @@ struct TrainingMemory {
   std::size_t parts = 0;         ///< float [weight blocks, sums of a tile]
   std::size_t counters = 0;      ///< int [weight blocks], zero between launches
   std::size_t depthwise = 0;     ///< float [slots, bands, taps, C]
-  std::size_t slot_vectors = 0;  ///< float [slots, slot_floats], laid out by AttentionVectors and GateVectors
+  std::size_t slot_vectors = 0;  ///< float [slots, slot_floats]: AttentionVectors or GateVectors
   std::size_t slot_floats = 0;
-  std::size_t image_vectors = 0;  ///< float [B, E + C]: gradients of logits and of the mean
+  // Gradients of the router's results: float [B, k], [B, E], and [B, C] of the mean of x.
+  std::size_t weights_gradient = 0, logits_gradient = 0, mean_gradient = 0;
   std::size_t forward_bytes = 0, backward_bytes = 0;
 };
 

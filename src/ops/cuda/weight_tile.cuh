@@ -11,14 +11,14 @@ namespace codmoe::ops::cuda {
 constexpr int kWeightStages = 3;
 
 /// Positions of one stage: as many bytes for every type.
-constexpr int weight_rows(Math math) { return kStageBytes / element_bytes(math); }
+__host__ __device__ constexpr int weight_rows(Math math) { return kStageBytes / element_bytes(math); }
 /// Columns of `cols` elements, in panels of 128 bytes a row.
-constexpr int panels(int cols, Math math) { return (cols * element_bytes(math) + kStageBytes - 1) / kStageBytes; }
-constexpr int panel_bytes(Math math) { return weight_rows(math) * kStageBytes; }
-constexpr int weight_stage_bytes(int cols, Math math) {
+__host__ __device__ constexpr int panels(int cols, Math math) { return (cols * element_bytes(math) + kStageBytes - 1) / kStageBytes; }
+__host__ __device__ constexpr int panel_bytes(Math math) { return weight_rows(math) * kStageBytes; }
+__host__ __device__ constexpr int weight_stage_bytes(int cols, Math math) {
   return (panels(kTileRows, math) + panels(cols, math)) * panel_bytes(math);
 }
-constexpr int weight_tile_bytes(int cols, Math math) { return kWeightStages * weight_stage_bytes(cols, math); }
+__host__ __device__ constexpr int weight_tile_bytes(int cols, Math math) { return kWeightStages * weight_stage_bytes(cols, math); }
 
 /// What a tile multiplies, of one image: the map that the convolution read, from its first channel, and the gradient of
 /// its result, from the tile's first filter.
@@ -115,8 +115,7 @@ class WeightTile {
     for (int i = 0; i < kRows / step; ++i) {
       const int row = static_cast<int>(threadIdx.x) / kInputChunks + i * step, position = first_row + row;
       const int y = position / width_, x = position - y * width_;
-      const bool present = position < positions &&
-                           static_cast<unsigned>(y + dy_) < static_cast<unsigned>(height_) &&
+      const bool present = position < positions && static_cast<unsigned>(y + dy_) < static_cast<unsigned>(height_) &&
                            static_cast<unsigned>(x + dx_) < static_cast<unsigned>(width_);
       const int64_t at = present ? static_cast<int64_t>(position + dy_ * width_ + dx_) * channels_ + channel_ : 0;
       copy_chunk(to + place(row, lane_of_copy()), from.source + at, present);
@@ -203,8 +202,7 @@ class WeightTile {
 #pragma unroll
       for (int j = 0; j < kColTiles; ++j) {
 #pragma unroll
-        for (int i = 0; i < 2; ++i)
-          Product<kMath>::add(&sum[(i * kColTiles + j) * 4], fragments.a[i], fragments.b[j]);
+        for (int i = 0; i < 2; ++i) Product<kMath>::add(&sum[(i * kColTiles + j) * 4], fragments.a[i], fragments.b[j]);
       }
     }
   }

@@ -1,19 +1,20 @@
 // Statistics of the norms over all positions of an expert's images, and the sums that their gradients need: from the
 // column sums of every row tile, in a fixed order.
-#pragma once
-
 #include "parameters.cuh"
 #include "train_access.cuh"
+#include "train_launch.h"
 
 namespace codmoe::ops::cuda {
 
-constexpr int kFinishChannels = 32;                           ///< of one block
-constexpr int kFinishGroups = kThreads / kFinishChannels;     ///< that share the sums of a channel
-constexpr int kMaxBatch = 1024;                               ///< of training: slots of one expert in shared memory
+namespace {
+
+constexpr int kFinishChannels = 32;                        ///< of one block
+constexpr int kFinishGroups = kThreads / kFinishChannels;  ///< that share the sums of a channel
 
 /// Sums a value over the groups of a channel; the result for all.
-__device__ inline float sum_over_groups(float value, float* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % kFinishChannels, group = static_cast<int>(threadIdx.x) / kFinishChannels;
+__device__ float sum_over_groups(float value, float* shared) {
+  const int lane = static_cast<int>(threadIdx.x) % kFinishChannels,
+            group = static_cast<int>(threadIdx.x) / kFinishChannels;
   __syncthreads();
   shared[group * kFinishChannels + lane] = value;
   __syncthreads();
@@ -28,8 +29,8 @@ struct PartStatistics {
   float mean, second, count;
 };
 
-__device__ inline PartStatistics part_statistics(const Training& training, const TrainingMemory& memory, bool of_input,
-                                                 const int* slots, int i, int area, int c) {
+__device__ PartStatistics part_statistics(const Training& training, const TrainingMemory& memory, bool of_input,
+                                          const int* slots, int i, int area, int c) {
   const Shape& shape = training.shape;
   if (of_input) {
     const int64_t at = static_cast<int64_t>(slots[i] / shape.top_k) * shape.channels + c;
@@ -40,7 +41,7 @@ __device__ inline PartStatistics part_statistics(const Training& training, const
   return {pair.x, pair.y, static_cast<float>(min(kTileRows, shape.positions - tile * kTileRows))};
 }
 
-__device__ inline void update_running(void* running, int i, float value, float momentum, bool bfloat16) {
+__device__ void update_running(void* running, int i, float value, float momentum, bool bfloat16) {
   if (bfloat16) {
     auto* element = static_cast<__nv_bfloat16*>(running) + i;
     const float before = __bfloat162float(*element);
@@ -51,16 +52,11 @@ __device__ inline void update_running(void* running, int i, float value, float m
   }
 }
 
-/// Which experts a call is for: those whose first norm is of maps made before the branches, or the others.
-enum class NormPhase { early, late };
-
-__device__ inline bool is_early(const TrainExpert& expert) {
-  return expert.heads > 0 || expert.stencil == Stencil::depthwise;
-}
+__device__ bool is_early(const TrainExpert& expert) { return expert.heads > 0 || expert.stencil == Stencil::depthwise; }
 
 /// Mean and variance of norm `norm`, and its running statistics. Grid (C / 32, E).
 __global__ void __launch_bounds__(kThreads) finish_statistics_kernel(const __grid_constant__ Training training,
-                                                                    TrainingMemory memory, int norm, NormPhase phase) {
+                                                                     TrainingMemory memory, int norm, NormPhase phase) {
   __shared__ int slots[kMaxBatch];
   __shared__ float work[kThreads];
   const Shape& shape = training.shape;
@@ -108,10 +104,7 @@ struct SumTargets {
   int norm = -1;                ///< whose means they are
 };
 
-/// Where the backward has come to.
-enum class BackPhase { fusion, branches, own };
-
-__device__ inline SumTargets sum_targets(const TrainExpert& expert, BackPhase phase, int c) {
+__device__ SumTargets sum_targets(const TrainExpert& expert, BackPhase phase, int c) {
   if (phase == BackPhase::own) {
     if (expert.stencil == Stencil::depthwise) return {expert.depthwise.beta, expert.depthwise.gamma, c, 0};
     for (int i = 0; i < expert.conv_count; ++i) {
@@ -134,9 +127,19 @@ __device__ inline SumTargets sum_targets(const TrainExpert& expert, BackPhase ph
   return {};
 }
 
+/// A slot's own sum over positions: attention's gradient of its result, or the gate's.
+__device__ void sum_slot(const Training& training, const TrainingMemory& memory, int slot, int area, int c) {
+  float total = 0.0F;
+  for (int tile = 0; tile < row_tiles(training.shape); ++tile) {
+    const float2 pair = column_sums(training, memory, slot, tile, area)[c];
+    total += area == 0 ? pair.y : pair.x;
+  }
+  slot_vectors(memory, slot)[c] = total;
+}
+
 /// Gradients of norms and biases, and the means of a norm's gradient. Grid (C / 32, E).
-__global__ void __launch_bounds__(kThreads) finish_gradients_kernel(const __grid_constant__ Training training,
-                                                                   TrainingMemory memory, BackPhase phase) {
+__global__ void __launch_bounds__(kThreads)
+    finish_gradients_kernel(const __grid_constant__ Training training, TrainingMemory memory, BackPhase phase) {
   __shared__ int slots[kMaxBatch];
   __shared__ float work[kThreads];
   const Shape& shape = training.shape;
@@ -145,9 +148,12 @@ __global__ void __launch_bounds__(kThreads) finish_gradients_kernel(const __grid
   const int area = phase == BackPhase::branches ? 0 : 1;
   const TrainExpert& expert = training.experts[e];
   wait_for_previous_kernel();
-  if (expert.heads > 0) return;
-  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots);
-  const int tiles = row_tiles(shape);
+  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots), tiles = row_tiles(shape);
+  const bool attention = expert.heads > 0, gated = expert.hidden > 0;
+  if ((phase == BackPhase::fusion && attention) || (phase == BackPhase::branches && gated)) {
+    for (int i = group; i < count; i += kFinishGroups) sum_slot(training, memory, slots[i], area, c);
+  }
+  if (attention) return;
   const SumTargets targets = sum_targets(expert, phase, c);
   float2 sums{0.0F, 0.0F};
   if (targets.first >= 0 || targets.norm >= 0) {
@@ -164,6 +170,24 @@ __global__ void __launch_bounds__(kThreads) finish_gradients_kernel(const __grid
   if (targets.norm < 0) return;
   const float total = fmaxf(static_cast<float>(count) * static_cast<float>(shape.positions), 1.0F);
   means_of(training, memory, e, targets.norm)[c] = {sums.x / total, sums.y / total};
+}
+
+dim3 finish_grid(const Shape& shape) {
+  return {static_cast<unsigned>(shape.channels / kFinishChannels), static_cast<unsigned>(shape.experts)};
+}
+
+}  // namespace
+
+cudaError_t finish_statistics(const Training& training, const TrainingMemory& memory, int norm, NormPhase phase,
+                              cudaStream_t stream) {
+  return launch_after(finish_statistics_kernel, finish_grid(training.shape), kThreads, 0, stream, training, memory,
+                      norm, phase);
+}
+
+cudaError_t finish_gradients(const Training& training, const TrainingMemory& memory, BackPhase phase,
+                             cudaStream_t stream) {
+  return launch_after(finish_gradients_kernel, finish_grid(training.shape), kThreads, 0, stream, training, memory,
+                      phase);
 }
 
 }  // namespace codmoe::ops::cuda

@@ -1,0 +1,57 @@
+#ifdef CODMOE_CUDA
+#include "fused_layer.h"
+
+namespace codmoe::ops {
+
+namespace {
+
+at::Tensor as_floats(const at::Tensor& values) {
+  return values.defined() ? values.detach().to(at::kFloat).contiguous() : values;
+}
+
+}  // namespace
+
+cuda::Shape fused_shape(const at::Tensor& x_bchw, int64_t experts, int64_t top_k) {
+  cuda::Shape shape;
+  shape.batch = static_cast<int>(x_bchw.size(0));
+  shape.channels = static_cast<int>(x_bchw.size(1));
+  shape.height = static_cast<int>(x_bchw.size(2));
+  shape.width = static_cast<int>(x_bchw.size(3));
+  shape.experts = static_cast<int>(experts);
+  shape.top_k = static_cast<int>(top_k);
+  shape.positions = shape.height * shape.width;
+  shape.slots = shape.batch * shape.top_k;
+  return shape;
+}
+
+cuda::Math fused_math(const at::Tensor& x_bchw) {
+  if (x_bchw.scalar_type() == at::kBFloat16) return cuda::Math::bfloat16;
+  return at::globalContext().allowTF32CuDNN() ? cuda::Math::tf32 : cuda::Math::float32;
+}
+
+FusedChoice::FusedChoice(const at::Tensor& x_bchw, int64_t experts, int64_t top_k) {
+  const auto floats = x_bchw.options().memory_format(std::nullopt).dtype(at::kFloat).requires_grad(false);
+  const auto batch = x_bchw.size(0);
+  logits_be = at::empty({batch, experts}, floats);
+  probs_be = at::empty({batch, experts}, floats);
+  indices_bk = at::empty({batch, top_k}, floats.dtype(at::kLong));
+  weights_bk = at::empty({batch, top_k}, floats);
+  mean_bc = at::empty({batch, x_bchw.size(1)}, floats);
+}
+
+cuda::Choice FusedChoice::pointers() const {
+  return {logits_be.data_ptr<float>(), probs_be.data_ptr<float>(), indices_bk.data_ptr<int64_t>(),
+          weights_bk.data_ptr<float>(), mean_bc.data_ptr<float>()};
+}
+
+FusedGate::FusedGate(const FusedRouter& from)
+    : weight(as_floats(from.weight)), bias(as_floats(from.bias)), selection_bias(as_floats(from.selection_bias)) {
+  router.weight = weight.const_data_ptr<float>();
+  router.bias = bias.const_data_ptr<float>();
+  router.selection_bias = selection_bias.defined() ? selection_bias.const_data_ptr<float>() : nullptr;
+  router.logit_limit = static_cast<float>(from.logit_limit);
+  router.temperature = static_cast<float>(from.temperature);
+}
+
+}  // namespace codmoe::ops
+#endif  // CODMOE_CUDA

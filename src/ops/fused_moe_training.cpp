@@ -1,0 +1,152 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include "codmoe/ops/fused_moe.h"
+
+#ifdef CODMOE_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "cuda/train_launch.h"
+#include "fused_layer.h"
+#include "fused_parameters.h"
+#endif
+
+namespace codmoe::ops {
+
+#ifndef CODMOE_CUDA
+
+std::string fused_moe_training_refusal(const at::Tensor&, const std::vector<FusedExpert>&) {
+  return "this build has no CUDA";
+}
+
+FusedResult fused_moe_training(const at::Tensor&, const FusedRouter&, const std::vector<FusedExpert>&) {
+  TORCH_CHECK(false, "fused_moe_training: this build has no CUDA");
+}
+
+#else
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor channels_last(const at::Tensor& x_bchw) { return x_bchw.contiguous(at::MemoryFormat::ChannelsLast); }
+
+at::Tensor bytes(std::size_t size, const c10::Device& device) {
+  return at::empty({static_cast<int64_t>(size)}, at::TensorOptions(device).dtype(at::kByte));
+}
+
+cudaStream_t stream_of(const at::Tensor& x) { return at::cuda::getCurrentCUDAStream(x.get_device()).stream(); }
+
+/// One forward, until its backward: the description, and memory that no parameter's later change reaches.
+struct Step final : torch::CustomClassHolder {
+  cuda::Training training;
+  cuda::TrainPlan plan;
+  FusedParameters parameters;
+  std::vector<at::Tensor> kept;  ///< what `training` points to
+};
+
+using StepPtr = c10::intrusive_ptr<Step>;
+
+StepPtr make_step(const at::Tensor& x, const FusedRouter& router, const std::vector<FusedExpert>& experts) {
+  auto step = c10::make_intrusive<Step>();
+  auto& training = step->training;
+  training.shape = fused_shape(x, static_cast<int64_t>(experts.size()), router.top_k);
+  training.math = fused_math(x);
+  step->parameters = describe_training(experts, training);
+  const FusedGate gate(router);
+  training.router = gate.router;
+  if (router.noise.defined()) training.noise = router.noise.const_data_ptr<float>();
+  step->kept = {gate.weight, gate.bias, gate.selection_bias, router.noise};
+  TORCH_CHECK(cuda::make_train_plan(training, step->plan), "fused_moe_training: too many convolutions");
+  return step;
+}
+
+class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
+ public:
+  static variable_list forward(AutogradContext* context, const at::Tensor& x_bchw, const at::Tensor&, const at::Tensor&,
+                               at::TensorList, const StepPtr& step) {
+    const auto x = channels_last(x_bchw);
+    const FusedChoice choice(x, step->training.shape.experts, step->training.shape.top_k);
+    const auto y = at::empty_like(x);
+    auto& training = step->training;
+    auto& plan = step->plan;
+    const auto saved = bytes(plan.memory.saved_bytes, x.device()), work = bytes(plan.memory.forward_bytes, x.device());
+    training.x = x.const_data_ptr();
+    training.y = y.data_ptr();
+    training.choice = choice.pointers();
+    plan.memory.saved = static_cast<char*>(saved.data_ptr());
+    plan.memory.work = static_cast<char*>(work.data_ptr());
+    C10_CUDA_CHECK(cuda::launch_train_forward(training, plan, stream_of(x)));
+
+    context->save_for_backward({x, choice.logits_be, choice.probs_be, choice.indices_bk, choice.weights_bk});
+    context->saved_data["step"] = c10::IValue::make_capsule(step);
+    context->mark_non_differentiable({choice.indices_bk});
+    context->set_materialize_grads(false);
+    step->kept.insert(step->kept.end(), {saved, choice.mean_bc});
+    return {y, choice.logits_be, choice.probs_be, choice.indices_bk, choice.weights_bk};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto x = context->get_saved_variables()[0];
+    const c10::cuda::CUDAGuard guard(x.device());
+    const auto step = c10::static_intrusive_pointer_cast<Step>(context->saved_data["step"].toCapsule());
+    auto training = step->training;
+    auto memory_plan = step->plan;
+    const auto work = bytes(memory_plan.memory.backward_bytes, x.device());
+    memory_plan.memory.work = static_cast<char*>(work.data_ptr());
+
+    const auto upstream = gradients[0].defined() ? channels_last(gradients[0].to(x.scalar_type())) : at::zeros_like(x);
+    const auto floats = [](const at::Tensor& gradient) {
+      return gradient.defined() ? gradient.to(at::kFloat).contiguous() : gradient;
+    };
+    const auto pointer = [](const at::Tensor& tensor) {
+      return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
+    };
+    const auto logits = floats(gradients[1]), probs = floats(gradients[2]), weights = floats(gradients[4]);
+    training.y_gradient = upstream.const_data_ptr();
+    training.choice_gradient = {pointer(logits), pointer(probs), pointer(weights)};
+
+    variable_list results = {at::empty_like(x), at::empty_like(step->kept[0]), at::empty_like(step->kept[1])};
+    training.x_gradient = results[0].data_ptr();
+    training.router_weight_gradient = results[1].data_ptr<float>();
+    training.router_bias_gradient = results[2].data_ptr<float>();
+    for (const auto& gradient : step->parameters.make_gradients(training)) results.push_back(gradient);
+    C10_CUDA_CHECK(cuda::launch_train_backward(training, memory_plan, stream_of(x)));
+    results.emplace_back();  // of the step
+    return results;
+  }
+};
+
+}  // namespace
+
+std::string fused_moe_training_refusal(const at::Tensor& x_bchw, const std::vector<FusedExpert>& experts) {
+  auto refusal = fused_moe_refusal(x_bchw, static_cast<int64_t>(experts.size()));
+  if (!refusal.empty()) return refusal;
+  if (x_bchw.size(0) > cuda::kMaxBatch)
+    return fmt::format("{} images are more than {}", x_bchw.size(0), cuda::kMaxBatch);
+  return training_form_refusal(experts);
+}
+
+FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& router,
+                               const std::vector<FusedExpert>& experts) {
+  const auto refusal = fused_moe_training_refusal(x_bchw, experts);
+  TORCH_CHECK(refusal.empty(), "fused_moe_training: ", refusal);
+  const c10::cuda::CUDAGuard guard(x_bchw.device());
+  const auto step = make_step(x_bchw, router, experts);
+  const auto results =
+      TrainingFunction::apply(x_bchw, router.weight, router.bias, at::TensorList(step->parameters.tensors()), step);
+  return {results[0], results[1], results[2], results[3], results[4]};
+}
+
+#endif
+
+}  // namespace codmoe::ops

@@ -1,0 +1,288 @@
+// The fused training kernels against float64 on the CPU, forward and backward, given the inputs as rounded.
+#include <ATen/Context.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "codmoe/moe/balance.h"
+#include "moe/layer_run.h"
+#include "support/cuda.h"
+
+#ifdef CODMOE_CUDA
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+namespace codmoe::moe {
+namespace {
+
+struct Kind {
+  const char* name;
+  at::ScalarType type;
+  bool tf32;
+  double output, gradient;  ///< tolerances, relative to the largest; a gradient of 0: 1.5 times eager `batched`'s own
+};
+constexpr Kind kKinds[] = {{"float32", at::kFloat, false, 1e-5, 1e-4},
+                           {"tf32", at::kFloat, true, 2e-3, 0},
+                           {"bfloat16", at::kBFloat16, false, 1e-2, 0}};
+
+class FusedTrainingGpu : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+    before_ = at::globalContext().allowTF32CuDNN();
+    at::globalContext().setAllowTF32CuDNN(GetParam().tf32);
+  }
+  void TearDown() override { at::globalContext().setAllowTF32CuDNN(before_); }
+
+ private:
+  bool before_ = false;
+};
+
+/// Leaves NaN in the memory that the next tensors get.
+void poison() {
+  const auto bytes = at::full({int64_t{256} << 20}, 255, at::TensorOptions(c10::kCUDA).dtype(at::kByte));
+}
+
+/// As Module::to(), which converts the counters of batches too: they become integers again.
+void to_type(torch::nn::Module& module, at::ScalarType type) {
+  module.to(type);
+  for (const auto& buffer : module.named_buffers()) {
+    if (buffer.key().ends_with("num_batches_tracked")) buffer.value().set_data(buffer.value().to(at::kLong));
+  }
+}
+
+/// A layer on the GPU in training, its experts in the kind's type, and the same values in float64 on the CPU.
+struct Pair {
+  SparseCODMoE layer, exact;
+
+  Pair(int64_t dim, const MoeOptions& options, at::ScalarType type, uint64_t seed, bool channels_last = true)
+      : layer(make_layer(dim, options, seed)), exact(dim, options) {
+    layer->to(at::kFloat);
+    for (const auto& expert : layer->pool()) to_type(*expert, type);
+    exact->to(at::kDouble);
+    nn::load_state(*exact, nn::state_dict(*layer));
+    layer->to(c10::kCUDA);
+    if (!channels_last) return;
+    for (auto& parameter : layer->parameters()) {
+      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+};
+
+at::Tensor images(at::IntArrayRef shape, uint64_t seed, at::ScalarType type) {
+  return spread_images(shape, seed).to(c10::kCUDA, type).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+/// The names of what deviates by more than the tolerance, and by how much.
+std::string worst(const core::TensorMap& actual, const core::TensorMap& expected, double tolerance) {
+  std::string text;
+  for (const auto& [name, value] : expected) {
+    const auto found = test::worst_deviation({{name, actual.at(name)}}, {{name, value}});
+    if (!(found <= tolerance)) text += fmt::format("\n  {} by {:.2e}", name, found);
+  }
+  return text;
+}
+
+void expect_exact(Pair& pair, const at::Tensor& x, const Kind& kind, uint64_t seed) {
+  {
+    const at::AutoGradMode gradients(true);
+    ASSERT_EQ(pair.layer->fused_refusal(x), "");
+  }
+  const auto upstream = images(x.sizes(), seed, kind.type);
+  poison();
+  const auto run = run_layer(pair.layer, Dispatch::fused, x, upstream);
+  const auto exact = [](const at::Tensor& tensor) { return tensor.to(c10::kCPU, at::kDouble); };
+  const auto wanted = run_layer(pair.exact, Dispatch::dense, exact(x), exact(upstream));
+  ASSERT_TRUE(run.routing.indices.cpu().equal(wanted.routing.indices)) << "near ties are unlikely here";
+  EXPECT_LE(test::deviation(run.y, wanted.y), kind.output);
+  const double rounding = kind.type == at::kBFloat16 ? 4e-3 : 1e-5;
+  EXPECT_LE(test::worst_deviation(run.buffers, wanted.buffers), std::max(rounding, kind.output))
+      << worst(run.buffers, wanted.buffers, rounding);
+  double limit = kind.gradient;
+  if (limit == 0) {
+    const auto eager = run_layer(pair.layer, Dispatch::batched, x, upstream);
+    limit = 1.5 * test::worst_deviation(eager.gradients, wanted.gradients);
+  }
+  EXPECT_LE(test::worst_deviation(run.gradients, wanted.gradients), limit)
+      << worst(run.gradients, wanted.gradients, limit);
+}
+
+TEST_P(FusedTrainingGpu, EachExpertAlone) {
+  for (const auto& name : MoeOptions().experts) {
+    SCOPED_TRACE(name);
+    Pair pair(288, {.experts = {name}, .top_k = 1}, GetParam().type, 41);
+    expect_exact(pair, images({3, 288, 22, 22}, 42, GetParam().type), GetParam(), 43);
+  }
+}
+
+TEST_P(FusedTrainingGpu, TheWholeLayer) {
+  Pair pair(288, {}, GetParam().type, 51);
+  expect_exact(pair, images({9, 288, 22, 22}, 52, GetParam().type), GetParam(), 53);
+}
+
+TEST_P(FusedTrainingGpu, RandomShapes) {
+  std::mt19937_64 random(std::random_device{}());
+  const auto pick = [&](auto low, auto high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  for (int round = 0; round < 8; ++round) {
+    const auto seed = random();
+    const int64_t dim = 32 * pick(1, 16), batch = pick(1, 12), height = pick(8, 26), width = pick(8, 26);
+    const int64_t top_k = pick(1, 6);
+    SCOPED_TRACE(fmt::format("seed {} batch {} dim {} {}x{} top-{}", seed, batch, dim, height, width, top_k));
+    Pair pair(dim, {.top_k = top_k}, GetParam().type, seed, pick(0, 1) == 1);
+    expect_exact(pair, images({batch, dim, height, width}, seed + 1, GetParam().type), GetParam(), seed + 2);
+  }
+}
+
+TEST_P(FusedTrainingGpu, ThinImagesAndForeignLayouts) {
+  Pair pair(64, {.top_k = 3}, GetParam().type, 61);
+  for (const auto& size : std::vector<std::vector<int64_t>>{{2, 64, 1, 70}, {2, 64, 70, 1}, {5, 64, 8, 9}}) {
+    SCOPED_TRACE(fmt::format("{}x{}", size[2], size[3]));
+    const auto x = images(size, 62, GetParam().type);
+    expect_exact(pair, x.contiguous(), GetParam(), 63);
+    expect_exact(pair, x.transpose(2, 3), GetParam(), 64);
+  }
+}
+
+TEST_P(FusedTrainingGpu, UnusedExpertsStay) {
+  Pair pair(64, {}, GetParam().type, 71);
+  force_routes(pair.layer, {0, 0, 4, 0, 0, 4});
+  const auto before = test::buffers(*pair.layer);
+  const auto x = images({4, 64, 9, 8}, 72, GetParam().type);
+  poison();
+  const auto run = run_layer(pair.layer, Dispatch::fused, x, images(x.sizes(), 73, GetParam().type));
+  for (const int64_t e : {0, 1, 3, 4}) {
+    const auto prefix = fmt::format("experts.{}.", e);
+    for (const auto& [name, gradient] : run.gradients) {
+      if (!name.starts_with(prefix)) continue;
+      EXPECT_EQ(gradient.abs().max().item<double>(), 0.0) << name;
+    }
+    for (const auto& [name, value] : run.buffers) {
+      if (!name.starts_with(prefix)) continue;
+      EXPECT_TRUE(value.equal(before.at(name))) << name;
+    }
+  }
+}
+
+/// Gradients of all that the router gives: the balance loss, and the weights themselves.
+core::TensorMap router_gradients(SparseCODMoE& layer, Dispatch dispatch, const at::Tensor& x_bchw) {
+  layer->zero_grad();
+  layer->set_dispatch(dispatch);
+  const auto x = x_bchw.detach().requires_grad_();
+  const auto out = layer->forward(x);
+  const BalanceOptions balance{.min = 0.5, .max = 0.5, .entropy = 0.3, .z = 0.2};
+  const auto kept =
+      out.routing.weights *
+      at::arange(out.routing.weights.numel(), out.routing.weights.options()).view(out.routing.weights.sizes());
+  (balance_loss(out.routing, balance, 0) + kept.square().sum()).backward();
+  return {{"weight", layer->named_parameters()["router.gate.weight"].grad().clone()},
+          {"bias", layer->named_parameters()["router.gate.bias"].grad().clone()},
+          {"input", x.grad()}};
+}
+
+TEST_P(FusedTrainingGpu, TheRouterAlone) {
+  Pair pair(64, {.top_k = 3}, GetParam().type, 81);
+  const auto x = images({6, 64, 9, 8}, 82, GetParam().type);
+  const auto wanted = router_gradients(pair.exact, Dispatch::dense, x.to(c10::kCPU, at::kDouble));
+  poison();
+  const auto found = router_gradients(pair.layer, Dispatch::fused, x);
+  const double tolerance = GetParam().type == at::kBFloat16 ? 5e-3 : 1e-4;
+  EXPECT_LE(test::worst_deviation(found, wanted), tolerance) << worst(found, wanted, tolerance);
+}
+
+TEST_P(FusedTrainingGpu, NoiseIsThatOfTheRouter) {
+  Pair pair(32, {.router = {.noise = 2.0}}, GetParam().type, 91);
+  const auto x = images({16, 32, 8, 8}, 92, GetParam().type);
+  const auto routes = [&](Dispatch dispatch) {
+    at::manual_seed(93);
+    pair.layer->set_dispatch(dispatch);
+    return pair.layer->forward(x).routing;
+  };
+  const auto fused = routes(Dispatch::fused), batched = routes(Dispatch::batched);
+  EXPECT_TRUE(fused.indices.equal(batched.indices));
+  EXPECT_LE(test::deviation(fused.weights, batched.weights), 1e-4);
+}
+
+TEST_P(FusedTrainingGpu, TheSameBitsEachTime) {
+  Pair pair(288, {}, GetParam().type, 101);
+  const auto x = images({12, 288, 22, 22}, 102, GetParam().type), upstream = images(x.sizes(), 103, GetParam().type);
+  const auto first = run_layer(pair.layer, Dispatch::fused, x, upstream);
+  for (int i = 0; i < 10; ++i) {
+    poison();
+    const auto again = run_layer(pair.layer, Dispatch::fused, x, upstream);
+    ASSERT_TRUE(again.y.equal(first.y));
+    ASSERT_TRUE(test::are_equal(again.gradients, first.gradients));
+    ASSERT_TRUE(test::are_equal(again.buffers, first.buffers));
+  }
+}
+
+TEST_P(FusedTrainingGpu, ReplaysAGraphWithOtherRoutes) {
+  Pair pair(288, {}, GetParam().type, 111);
+  auto& layer = pair.layer;
+  layer->set_dispatch(Dispatch::fused);
+  auto x = images({8, 288, 22, 22}, 112, GetParam().type);
+  const auto upstream = images(x.sizes(), 113, GetParam().type);
+  const c10::cuda::CUDAStreamGuard stream(c10::cuda::getStreamFromPool());
+  const auto leaf = x.detach().requires_grad_();
+  const auto step = [&] {
+    layer->zero_grad();
+    leaf.mutable_grad() = at::Tensor();
+    auto out = layer->forward(leaf);
+    out.y_bchw.backward(upstream);
+    return out;
+  };
+  step();
+  layer->zero_grad();
+  leaf.mutable_grad() = at::Tensor();
+  at::cuda::CUDAGraph graph;
+  graph.capture_begin();
+  const auto out = step();
+  graph.capture_end();
+  auto captured = layer->parameters();
+  std::vector<at::Tensor> captured_gradients;
+  for (const auto& parameter : captured) captured_gradients.push_back(parameter.grad());
+  const auto captured_input = leaf.grad();
+  for (const int seed : {114, 115, 116}) {
+    {
+      const at::NoGradGuard no_grad;
+      leaf.copy_(images(x.sizes(), static_cast<uint64_t>(seed), GetParam().type));
+      captured_input.fill_(NAN);
+      out.y_bchw.detach().fill_(NAN);
+      for (const auto& gradient : captured_gradients) gradient.fill_(NAN);
+    }
+    graph.replay();
+    const auto eager = step();
+    EXPECT_TRUE(out.y_bchw.equal(eager.y_bchw));
+    EXPECT_TRUE(out.routing.indices.equal(eager.routing.indices));
+    EXPECT_TRUE(captured_input.equal(leaf.grad()));
+    for (std::size_t i = 0; i < captured.size(); ++i) {
+      EXPECT_TRUE(captured_gradients[i].equal(captured[i].grad())) << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FusedTrainingGpu, testing::ValuesIn(kKinds),
+                         [](const auto& which) { return std::string(which.param.name); });
+
+TEST(FusedTrainingGpuTest, RunsUnderAutocast) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  Pair pair(64, {}, at::kFloat, 121);
+  const auto x = images({6, 64, 12, 12}, 122, at::kFloat), upstream = images(x.sizes(), 123, at::kFloat);
+  const auto run = [&](Dispatch dispatch) {
+    const Bfloat16Autocast autocast(c10::kCUDA);
+    return run_layer(pair.layer, dispatch, x, upstream);
+  };
+  const auto fused = run(Dispatch::fused), batched = run(Dispatch::batched);
+  const auto wanted =
+      run_layer(pair.exact, Dispatch::dense, x.to(c10::kCPU, at::kDouble), upstream.to(c10::kCPU, at::kDouble));
+  EXPECT_EQ(fused.y.scalar_type(), at::kFloat);
+  EXPECT_LE(test::deviation(fused.y, wanted.y), 1e-2);
+  EXPECT_LE(test::worst_deviation(fused.gradients, wanted.gradients),
+            1.5 * test::worst_deviation(batched.gradients, wanted.gradients));
+}
+
+}  // namespace
+}  // namespace codmoe::moe
+
+#endif  // CODMOE_CUDA
