@@ -94,6 +94,13 @@ __device__ void weigh_positions(const char* rows, int row_bytes, const float* p,
   }
 }
 
+/// Shared memory that `attend` takes.
+template <class T>
+__host__ __device__ constexpr int attend_bytes(int channels) {
+  constexpr int element = static_cast<int>(sizeof(T)), single = static_cast<int>(sizeof(float));
+  return kAttentionPositions<T> * (channels * element + 16) + kHeads * (channels + kAttentionPositions<T>)*single;
+}
+
 /// One chunk of positions of one slot, all heads.
 template <class T>
 __device__ void attend(const Shape& shape, const T* image, const float* folded, int chunk, AttentionPartials partials,

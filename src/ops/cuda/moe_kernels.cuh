@@ -1,6 +1,8 @@
 // The three kernels that run the chosen experts, for one kind of products and one tile width.
 #pragma once
 
+#include <algorithm>
+
 #include "attention.cuh"
 #include "columns.cuh"
 #include "conv_tile.cuh"
@@ -209,8 +211,9 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 template <Math kMath, int kCols>
 cudaError_t launch_cols(const Layer& layer, const Plan& plan, cudaStream_t stream) {
-  constexpr int bytes = tile_bytes(kCols);
-  static_assert(bytes <= kSharedBytes);
+  using T = typename Product<kMath>::Element;
+  static_assert(tile_bytes(kCols) <= kSharedBytes && attend_bytes<T>(kMaxChannels) <= kSharedBytes);
+  const int bytes = std::max(tile_bytes(kCols), attend_bytes<T>(layer.shape.channels));
   const auto experts = experts_kernel<kMath, kCols>;
   const auto combine = combine_kernel<kMath, kCols>;
   if (const auto error = cudaFuncSetAttribute(experts, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes))

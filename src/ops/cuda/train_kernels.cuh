@@ -76,6 +76,9 @@ class Trainer {
   dim3 tiles(int more, int of) const { return {count(row_tiles(shape_) + more), count(of)}; }
   int attention_blocks() const { return attention_ ? shape_.slots * attention_chunks<T>(shape_) : 0; }
 
+  static_assert(product_bytes(kCols) <= kSharedBytes && softmax_gradient_bytes<T>(kMaxChannels) <= kSharedBytes &&
+                weight_tile_bytes(kCols, kMath) <= kSharedBytes);
+
   template <class... Parameters>
   void products(void (*kernel)(Parameters...), const ProductList& list, int extra) {
     if (list.blocks + extra == 0) return;

@@ -25,6 +25,22 @@ class WarpProducts {
   /// Adds one stage, of which `left` chunks are in the sum; the others hold zeros. A step's fragments load during the
   /// products of the one before.
   __device__ void add(uint32_t rows, uint32_t filters, int left, float (&sum)[kSums]) {
+    if constexpr (kMath == Math::float32) {
+      // Tensor cores cut sums off instead of rounding them, which shows after thousands of terms.
+      float stage[kSums] = {};
+      add_stage(rows, filters, left, stage);
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) sum[i] += stage[i];
+    } else {
+      add_stage(rows, filters, left, sum);
+    }
+  }
+
+  /// Until here the sums and the stages added may be in use.
+  __device__ static void settle(float (&)[kSums]) {}
+
+ private:
+  __device__ static void add_stage(uint32_t rows, uint32_t filters, int left, float (&sum)[kSums]) {
     Fragments fragments[2];
     load(fragments[0], rows, filters, 0);
 #pragma unroll
@@ -35,10 +51,6 @@ class WarpProducts {
     }
   }
 
-  /// Until here the sums and the stages added may be in use.
-  __device__ static void settle(float (&)[kSums]) {}
-
- private:
   /// What one warp multiplies in one step of two chunks.
   struct Fragments {
     uint32_t a[2][4];

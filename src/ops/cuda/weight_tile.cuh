@@ -13,12 +13,16 @@ constexpr int kWeightStages = 3;
 /// Positions of one stage: as many bytes for every type.
 __host__ __device__ constexpr int weight_rows(Math math) { return kStageBytes / element_bytes(math); }
 /// Columns of `cols` elements, in panels of 128 bytes a row.
-__host__ __device__ constexpr int panels(int cols, Math math) { return (cols * element_bytes(math) + kStageBytes - 1) / kStageBytes; }
+__host__ __device__ constexpr int panels(int cols, Math math) {
+  return (cols * element_bytes(math) + kStageBytes - 1) / kStageBytes;
+}
 __host__ __device__ constexpr int panel_bytes(Math math) { return weight_rows(math) * kStageBytes; }
 __host__ __device__ constexpr int weight_stage_bytes(int cols, Math math) {
   return (panels(kTileRows, math) + panels(cols, math)) * panel_bytes(math);
 }
-__host__ __device__ constexpr int weight_tile_bytes(int cols, Math math) { return kWeightStages * weight_stage_bytes(cols, math); }
+__host__ __device__ constexpr int weight_tile_bytes(int cols, Math math) {
+  return kWeightStages * weight_stage_bytes(cols, math);
+}
 
 /// What a tile multiplies, of one image: the map that the convolution read, from its first channel, and the gradient of
 /// its result, from the tile's first filter.
