@@ -42,14 +42,13 @@ int FusedParameters::add(const at::Tensor& value, cuda::Training& training, bool
   if (!value.defined()) return -1;
   auto parameter = describe(value);
   const int size = parameter.out * parameter.in * parameter.taps;
-  if (value.dim() == 4 && !as_vector) {
-    parameter.packed = weights_;
-    parameter.reversed = weights_ + size;
-    weights_ += 2 * size;
-  } else {
-    parameter.packed = vectors_;
-    vectors_ += (size + 3) / 4 * 4;
-  }
+  parameter.vector = value.dim() == 1 || as_vector;
+  int& taken = parameter.vector ? vectors_ : weights_;
+  parameter.packed = taken;
+  parameter.reversed = taken + (size + 3) / 4 * 4;
+  taken = parameter.reversed + (size + 3) / 4 * 4;
+  parameter.first_tile = training.tile_count;
+  training.tile_count += cuda::pack_tiles(parameter);
   training.parameters[training.parameter_count] = parameter;
   tensors_.push_back(value);
   return training.parameter_count++;
@@ -148,6 +147,13 @@ std::string norm_refusal(const FusedEpilogue& norm) {
   return "";
 }
 
+/// Branches that read x beside ones that read other convolutions' results would need two products into one map.
+bool mixes_chains(const FusedExpert& expert) {
+  const auto feeds = [](const FusedConv& conv) { return conv.target != 0; };
+  const auto direct = [](const FusedConv& conv) { return conv.target == 0 && conv.source < 0; };
+  return std::ranges::any_of(expert.convs, feeds) && std::ranges::any_of(expert.convs, direct);
+}
+
 std::string expert_refusal(const FusedExpert& expert) {
   if (expert.attention_heads > 0) return norm_refusal(expert.attention_norm);
   if (expert.convs.size() > cuda::kMaxConvs) return fmt::format("has more than {} convolutions", cuda::kMaxConvs);
@@ -158,11 +164,9 @@ std::string expert_refusal(const FusedExpert& expert) {
   for (const auto* conv : {&expert.fusion, &expert.depthwise}) {
     if (auto refusal = norm_refusal(conv->epilogue); !refusal.empty()) return refusal;
   }
-  for (const bool feeding : {false, true}) {
-    const auto count = std::ranges::count_if(
-        expert.convs, [&](const auto& conv) { return conv.source < 0 && (conv.target != 0) == feeding; });
-    if (count > cuda::kMaxBranches) return fmt::format("has more than {} branches", cuda::kMaxBranches);
-  }
+  const auto branches = std::ranges::count(expert.convs, 0, &FusedConv::target);
+  if (branches > cuda::kMaxBranches) return fmt::format("has more than {} branches", cuda::kMaxBranches);
+  if (mixes_chains(expert)) return "has branches of one and of two convolutions";
   const auto& fusion = expert.fusion.epilogue;
   if (fusion.gamma.defined() != fusion.gelu || fusion.gamma.defined() == fusion.bias.defined())
     return "has a fusion of another form than norm and GELU, or bias";

@@ -282,11 +282,11 @@ __device__ void run_attention_norm(const BatchNorm& norm, int channels, int posi
   means[c] = {sum.x / count, sum.y / count};
 }
 
-/// Adds to `gradients` what attention gives to kLanes channels of x from c, at positions from `first`; those beyond the
-/// image repeat its last. The same vectors serve all of a thread's positions.
+/// Adds to `gradients` what attention gives to kLanes channels of x from c, at these positions. The same vectors serve
+/// all of a thread's positions.
 template <class T, int kPositions>
 __device__ void add_attention_gradient(const BatchNorm& norm, const AttentionVectors& vectors, const float2* means,
-                                       int channels, int positions, int first, int c,
+                                       int channels, int positions, const int (&at_positions)[kPositions], int c,
                                        const float (&x)[kPositions][kLanes<T>],
                                        float (&gradients)[kPositions][kLanes<T>]) {
   constexpr int n = kLanes<T>, heads = 4;  // at a time
@@ -296,7 +296,7 @@ __device__ void add_attention_gradient(const BatchNorm& norm, const AttentionVec
     alignas(16) float shares[kPositions][heads], scores[kPositions][heads];
 #pragma unroll
     for (int p = 0; p < kPositions; ++p) {
-      const int at = min(first + p, positions - 1) * kHeads + from;
+      const int at = at_positions[p] * kHeads + from;
       *reinterpret_cast<float4*>(shares[p]) = *reinterpret_cast<const float4*>(vectors.shares + at);
       *reinterpret_cast<float4*>(scores[p]) = *reinterpret_cast<const float4*>(vectors.score_gradients + at);
     }

@@ -51,7 +51,7 @@ class ConvTile : private Products<kMath, kCols> {
 
   /// `shared` holds tile_bytes(kCols), aligned to 1024.
   __device__ ConvTile(int height, int width, int first_position, char* shared)
-      : shared_(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), height_(height), width_(width) {
+      : shared_(shared_address(shared)), height_(height), width_(width) {
 #pragma unroll
     for (int i = 0; i < kRowsAThread; ++i) {
       position_[i] = first_position + copy_row(i);
@@ -63,6 +63,11 @@ class ConvTile : private Products<kMath, kCols> {
   __device__ void clear() {
 #pragma unroll
     for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
+  }
+
+  __device__ void negate() {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) sum[i] = -sum[i];
   }
 
   /// Begins to add the stages [first, last) to the sum, eight chunks each: queues the first copies. Other work may

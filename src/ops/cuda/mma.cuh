@@ -13,6 +13,10 @@ namespace codmoe::ops::cuda {
 constexpr int kChunkBytes = 16;
 constexpr int kRowChunks = kStageBytes / kChunkBytes;
 
+__device__ inline uint32_t shared_address(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+
 __device__ inline uint32_t swizzled(int row, int chunk) {
   return static_cast<uint32_t>(row * kStageBytes + ((chunk ^ (row & 7)) * kChunkBytes));
 }

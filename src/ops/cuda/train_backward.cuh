@@ -212,23 +212,23 @@ __global__ void __launch_bounds__(kThreads, 2)
     leave_norm<T>(training, memory, slot, piece, kOwnGradient, kOwn + 1);
 }
 
-/// What attention gives x at one position.
+/// What attention gives x at a strip; beyond the image it repeats the strip's first position.
 template <class T>
 __device__ void add_attention(const Training& training, const TrainingMemory& memory, const Slot<T>& slot,
                               const Strip<T>& strip, StripSums<T>& sums) {
   const Shape& shape = training.shape;
-  for (int out = 0; out < kStrip; ++out) {
-    const int y = strip.first_y + out, position = y * shape.width + strip.x;
-    if (y >= shape.height) return;
-    float x[1][kLanes<T>], gradients[1][kLanes<T>] = {};
-    load_chunk(slot.x + position * shape.channels + strip.channel, x[0]);
-    add_attention_gradient<T, 1>(batch_norm_of(training, memory, slot.expert),
-                                 vectors_of_slot(training, memory, slot.index),
-                                 means_of(training, memory, slot.expert, 0), shape.channels, shape.positions, position,
-                                 strip.channel, x, gradients);
+  int positions[kStrip];
+  float x[kStrip][kLanes<T>];
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) sums.of[out][i] += gradients[0][i];
+  for (int out = 0; out < kStrip; ++out) {
+    const int y = strip.first_y + out < shape.height ? strip.first_y + out : strip.first_y;
+    positions[out] = y * shape.width + strip.x;
+    load_chunk(slot.x + positions[out] * shape.channels + strip.channel, x[out]);
   }
+  add_attention_gradient<T, kStrip>(batch_norm_of(training, memory, slot.expert),
+                                    vectors_of_slot(training, memory, slot.index),
+                                    means_of(training, memory, slot.expert, 0), shape.channels, shape.positions,
+                                    positions, strip.channel, x, sums.of);
 }
 
 /// The gradient of x, strip by strip.

@@ -12,25 +12,43 @@ __device__ inline float parameter_at(const Parameter& parameter, int out, int in
   return vector_at(parameter.value, static_cast<int>(at), parameter.bfloat16);
 }
 
-/// Copies one parameter, as far as one of `blocks` blocks does: weights in both orders, vectors and depthwise filters
-/// as float [taps, out].
+/// The parameter that a tile of the copying belongs to.
+__device__ inline const Parameter& parameter_of_tile(const Training& training, int tile) {
+  int found = 0;
+  while (found + 1 < training.parameter_count && training.parameters[found + 1].first_tile <= tile) ++found;
+  return training.parameters[found];
+}
+
+/// Copies 32 filters times 32 channels of one tap in both orders, through shared memory so that both are written in
+/// rows.
 template <class T>
-__device__ void pack_parameter(const Parameter& parameter, T* weights, float* vectors, int block, int blocks) {
-  const int size = parameter.out * parameter.in * parameter.taps, stride = blocks * static_cast<int>(blockDim.x);
-  for (int i = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); i < size; i += stride) {
-    const int in = i % parameter.in, tap = i / parameter.in % parameter.taps, out = i / parameter.in / parameter.taps;
-    const float value = parameter_at(parameter, out, in, tap);
-    if (parameter.reversed < 0) {
-      vectors[parameter.packed + tap * parameter.out + out] = value;
-    } else {
-      weights[parameter.packed + i] = static_cast<T>(value);
-    }
+__device__ void pack_tile(const Parameter& parameter, T* weights, float* vectors, int tile, float* shared) {
+  constexpr int side = kPackSide, pitch = side + 1;
+  const int columns = (parameter.in + side - 1) / side, tap = tile % parameter.taps, place = tile / parameter.taps;
+  const int first_in = place % columns * side, first_out = place / columns * side;
+  const int lane = static_cast<int>(threadIdx.x) % side, group = static_cast<int>(threadIdx.x) / side;
+  const int mirrored = parameter.taps - 1 - tap;
+  if (parameter.vector) {
+    const int out = first_out + lane;
+    if (group > 0 || out >= parameter.out) return;
+    const float value = parameter_at(parameter, out, 0, tap);
+    vectors[parameter.packed + tap * parameter.out + out] = value;
+    vectors[parameter.reversed + mirrored * parameter.out + out] = value;
+    return;
   }
-  if (parameter.reversed < 0) return;
-  for (int i = block * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); i < size; i += stride) {
-    const int out = i % parameter.out, tap = i / parameter.out % parameter.taps,
-              in = i / parameter.out / parameter.taps;
-    weights[parameter.reversed + i] = static_cast<T>(parameter_at(parameter, out, in, parameter.taps - 1 - tap));
+  for (int row = group; row < side; row += kThreads / side) {
+    const int out = first_out + row, in = first_in + lane;
+    if (out >= parameter.out || in >= parameter.in) continue;
+    const float value = parameter_at(parameter, out, in, tap);
+    shared[row * pitch + lane] = value;
+    weights[parameter.packed + (out * parameter.taps + tap) * parameter.in + in] = static_cast<T>(value);
+  }
+  __syncthreads();
+  for (int row = group; row < side; row += kThreads / side) {
+    const int out = first_out + lane, in = first_in + row;
+    if (out >= parameter.out || in >= parameter.in) continue;
+    weights[parameter.reversed + (in * parameter.taps + mirrored) * parameter.out + out] =
+        static_cast<T>(shared[lane * pitch + row]);
   }
 }
 
@@ -72,8 +90,6 @@ __device__ void pool_split(const Shape& shape, const T* image, int split, float2
   }
 }
 
-constexpr int kPackBlocks = 8;  ///< a parameter
-
 /// Blocks beyond B * kPoolSplits copy parameters.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -89,9 +105,10 @@ __global__ void __launch_bounds__(kThreads)
                   pairs_at(memory.work, memory.pooled) + static_cast<int64_t>(block) * shape.channels, shared);
     return;
   }
-  const int item = block - images;
-  pack_parameter<T>(training.parameters[item / kPackBlocks], reinterpret_cast<T*>(memory.saved + memory.weights),
-                    floats_at(memory.saved, memory.vectors), item % kPackBlocks, kPackBlocks);
+  const int tile = block - images;
+  const Parameter& parameter = parameter_of_tile(training, tile);
+  pack_tile<T>(parameter, reinterpret_cast<T*>(memory.saved + memory.weights), floats_at(memory.saved, memory.vectors),
+               tile - parameter.first_tile, shared);
 }
 
 /// Choice of one image; grid B.

@@ -88,7 +88,7 @@ class Trainer {
 
   /// Not launched early: its memory may still be in use by what came before.
   void begin() {
-    const int blocks = shape_.batch * kPoolSplits + training_.parameter_count * kPackBlocks;
+    const int blocks = shape_.batch * kPoolSplits + training_.tile_count;
     begin_kernel<T><<<count(blocks), kThreads, 0, stream_>>>(training_, memory_);
     check(cudaGetLastError());
   }

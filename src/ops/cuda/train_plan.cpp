@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <initializer_list>
 #include <iterator>
 #include <vector>
 
@@ -55,8 +56,7 @@ class Planner {
     const auto& all = expert(e);
     for (int c = 0; c < all.conv_count; ++c) add_forward(e, all.convs[c]);
     add_fusion(e);
-    add_input_back(e);
-    for (int c = 0; c < all.conv_count; ++c) add_back(e, all.convs[c]);
+    add_branches_back(e);
     add_weights(e);
   }
 
@@ -91,43 +91,87 @@ class Planner {
     fusion_back_.push_back(back);
   }
 
-  /// All convolutions that end a chain and read x, as one sum; those that feed others come later, also as one.
-  void add_input_back(int e) {
+  /// A product that sums what the branches reading these sources give back, in this order; zeros where there are none.
+  ProductTask branches_back(int e, int target, std::initializer_list<int> sources) const {
     const auto& all = expert(e);
-    auto now = task(e, training_.shape.channels, kInputGradient, 0), later = now;
-    for (int c = 0; c < all.conv_count; ++c) {
-      const auto& conv = all.convs[c];
-      if (!reads_input(conv)) continue;
-      if (feeds(conv)) {
-        later.segments[later.segment_count++] = back_segment(conv, kOwnGradient + conv.target - kOwn);
-      } else {
-        now.segments[now.segment_count++] = back_segment(conv, kBranchGradient);
+    auto made = task(e, training_.shape.channels, target, 0);
+    for (const int source : sources) {
+      for (int c = 0; c < all.conv_count; ++c) {
+        const auto& conv = all.convs[c];
+        if (conv.source != source || feeds(conv)) continue;
+        made.segments[made.segment_count++] = back_segment(conv, kBranchGradient);
       }
     }
-    if (now.segment_count > 0) branches_back_.push_back(now);
-    if (later.segment_count > 0) reduce_back_.push_back(later);
+    return made;
   }
 
-  void add_back(int e, const TrainConv& conv) {
-    if (reads_input(conv)) return;
-    auto made = task(e, conv.in, kOwnGradient + conv.source - kOwn, conv.source_channel);
-    made.segments[made.segment_count++] = back_segment(conv, kBranchGradient);
+  /// Bands come back to x as box3(low + mid - high) - box5(mid) + high.
+  void add_bands_back(int e) {
+    constexpr int low = kOwn, mid = kOwn + 1, high = kOwn + 2;
+    auto sum = branches_back(e, kOwnGradient, {high, low, mid});
+    const int negative = branches_back(e, kOwnGradient, {high}).segment_count;
+    if (negative > 0) sum.segments[negative - 1].negates = true;
+    branches_back_.push_back(sum);
+    branches_back_.push_back(branches_back(e, kOwnGradient + 1, {mid}));
+    branches_back_.push_back(branches_back(e, kInputGradient, {high, kInput}));
+  }
+
+  void add_edges_back(int e) {
+    for (int map = 0; map < 3; ++map) branches_back_.push_back(branches_back(e, kOwnGradient + map, {kOwn + map}));
+    branches_back_.push_back(branches_back(e, kInputGradient, {kInput}));
+  }
+
+  /// Hybrid's branch, through the norm of what it read.
+  void add_depthwise_back(int e) {
+    auto made = branches_back(e, kOwnGradient, {kOwn});
     made.area = 1;
-    if (expert(e).stencil == Stencil::depthwise) {
-      made.finish = Finish::gradient;
-      made.norm = 0;
-      made.before = kOwn + 1;
-    } else if (expert(e).stencil == Stencil::none) {
-      made.finish = Finish::sums;  // the bias of the convolution it reads
-    }
+    made.finish = Finish::gradient;
+    made.norm = 0;
+    made.before = kOwn + 1;
     branches_back_.push_back(made);
+  }
+
+  /// Branches that read x, and those that read the results of other convolutions, whose biases need the sums.
+  void add_plain_back(int e) {
+    const auto& all = expert(e);
+    auto reduce = task(e, training_.shape.channels, kInputGradient, 0);
+    for (int c = 0; c < all.conv_count; ++c) {
+      const auto& conv = all.convs[c];
+      if (feeds(conv)) {
+        reduce.segments[reduce.segment_count++] = back_segment(conv, kOwnGradient);
+      } else if (!reads_input(conv)) {
+        auto made = task(e, conv.in, kOwnGradient, conv.source_channel);
+        made.segments[made.segment_count++] = back_segment(conv, kBranchGradient);
+        made.area = 1;
+        made.finish = Finish::sums;
+        branches_back_.push_back(made);
+      }
+    }
+    if (reduce.segment_count > 0) {
+      reduce_back_.push_back(reduce);
+    } else {
+      branches_back_.push_back(branches_back(e, kInputGradient, {kInput}));
+    }
+  }
+
+  void add_branches_back(int e) {
+    switch (expert(e).stencil) {
+      case Stencil::bands:
+        return add_bands_back(e);
+      case Stencil::edges:
+        return add_edges_back(e);
+      case Stencil::depthwise:
+        return add_depthwise_back(e);
+      case Stencil::none:
+        return add_plain_back(e);
+    }
   }
 
   void add_weights(int e) {
     const auto& all = expert(e);
     for (int c = 0; c < all.conv_count; ++c) {
       const auto& conv = all.convs[c];
-      add_weight(e, conv, feeds(conv) ? kOwnGradient + conv.target - kOwn : kBranchGradient);
+      add_weight(e, conv, feeds(conv) ? kOwnGradient : kBranchGradient);
     }
     add_weight(e, all.fusion, kFusionGradient);
   }
@@ -222,10 +266,8 @@ void lay_out_saved(const Training& training, const Sizes& n, TrainingMemory& mem
   for (int p = 0; p < training.parameter_count; ++p) {
     const auto& parameter = training.parameters[p];
     const auto size = static_cast<std::size_t>(parameter.out) * static_cast<std::size_t>(parameter.in * parameter.taps);
-    const bool weight = parameter.reversed >= 0;
-    if (weight)
-      weights = std::max(weights, size + static_cast<std::size_t>(std::max(parameter.packed, parameter.reversed)));
-    if (!weight) vectors = std::max(vectors, size + static_cast<std::size_t>(parameter.packed));
+    std::size_t& end = parameter.vector ? vectors : weights;
+    end = std::max(end, size + static_cast<std::size_t>(parameter.reversed));
   }
   Layout layout;
   memory.weights = layout.place(weights * n.element);

@@ -124,6 +124,7 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
   const int cols = min(kCols, task.out - first);
   Tile tile(shape.height, shape.width, first_position, shared);
   tile.clear();
+  if (task.segment_count == 0) columns.load(training, memory, task, job.slot, first, cols);
   for (int s = 0; s < task.segment_count; ++s) {
     const Segment& segment = task.segments[s];
     TileOperands<T> operands;
@@ -138,6 +139,7 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
     tile.begin(operands, 0, operands.stages());
     if (s == 0) columns.load(training, memory, task, job.slot, first, cols);
     tile.finish();
+    if (segment.negates) tile.negate();
   }
 
   auto* sums = reinterpret_cast<float*>(shared);

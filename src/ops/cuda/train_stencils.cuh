@@ -80,27 +80,27 @@ struct StripSums {
   float of[kStrip][kLanes<T>] = {};
 };
 
-/// Transposes of low = box3, mid = box3 - box5, high = x - box3.
+/// box3 of the first map - box5 of the second.
 template <class T>
-__device__ void add_bands(const Window<T> (&maps)[3], int first_y, int x, StripSums<T>& sums) {
+__device__ void add_bands(const Window<T>& narrow, const Window<T>& wide, int first_y, int x, StripSums<T>& sums) {
   constexpr int n = kLanes<T>;
-#pragma unroll 1
+#pragma unroll
   for (int row = -2; row < kStrip + 2; ++row) {
-    float sum5[n] = {}, sum3[n] = {}, high[n] = {};
+    float sum5[n] = {}, sum3[n] = {};
 #pragma unroll
     for (int dx = -2; dx <= 2; ++dx) {
-      float mid[n];
-      maps[1].load(first_y + row, x + dx, mid);
+      float value[n];
+      wide.load(first_y + row, x + dx, value);
 #pragma unroll
-      for (int i = 0; i < n; ++i) sum5[i] += mid[i];
-      if (dx < -1 || dx > 1) continue;
-      float low[n], fine[n];
-      maps[0].load(first_y + row, x + dx, low);
-      maps[2].load(first_y + row, x + dx, fine);
+      for (int i = 0; i < n; ++i) sum5[i] += value[i];
+    }
+    if (row >= -1 && row <= kStrip) {
 #pragma unroll
-      for (int i = 0; i < n; ++i) {
-        sum3[i] += low[i] + mid[i] - fine[i];
-        if (dx == 0) high[i] = fine[i];
+      for (int dx = -1; dx <= 1; ++dx) {
+        float value[n];
+        narrow.load(first_y + row, x + dx, value);
+#pragma unroll
+        for (int i = 0; i < n; ++i) sum3[i] += value[i];
       }
     }
 #pragma unroll
@@ -110,7 +110,6 @@ __device__ void add_bands(const Window<T> (&maps)[3], int first_y, int x, StripS
       for (int i = 0; i < n; ++i) {
         if (dy >= -2 && dy <= 2) sums.of[out][i] -= sum5[i] / 25.0F;
         if (dy >= -1 && dy <= 1) sums.of[out][i] += sum3[i] / 9.0F;
-        if (dy == 0) sums.of[out][i] += high[i];
       }
     }
   }
@@ -153,30 +152,6 @@ __device__ void add_edges(const Window<T> (&maps)[3], int first_y, int x, StripS
   }
 }
 
-/// Transpose of the depthwise convolution; `filters` float [taps, C].
-template <class T>
-__device__ void add_depthwise(const Window<T>& map, const float* filters, int kernel, int first_y, int x,
-                              StripSums<T>& sums) {
-  constexpr int n = kLanes<T>;
-  const int pad = kernel / 2;
-#pragma unroll 1
-  for (int dx = -pad; dx <= pad; ++dx) {
-#pragma unroll 1
-    for (int row = -pad; row < kStrip + pad; ++row) {
-      float value[n];
-      map.load(first_y + row, x + dx, value);
-#pragma unroll
-      for (int out = 0; out < kStrip; ++out) {
-        const int dy = row - out;
-        if (dy < -pad || dy > pad) continue;
-        const float* filter = filters + ((pad - dy) * kernel + pad - dx) * map.channels + map.channel;
-#pragma unroll
-        for (int i = 0; i < n; ++i) sums.of[out][i] += filter[i] * value[i];
-      }
-    }
-  }
-}
-
 /// Adds what one slot's convolutional expert gives x: through its own maps, and directly.
 template <class T>
 __device__ void add_expert_gradient(const Training& training, const TrainingMemory& memory, const Slot<T>& slot,
@@ -187,11 +162,15 @@ __device__ void add_expert_gradient(const Training& training, const TrainingMemo
     return Window<T>{slot.map(map), shape.height, shape.width, shape.channels, strip.channel};
   };
   const Window<T> own[3] = {window(kOwnGradient), window(kOwnGradient + 1), window(kOwnGradient + 2)};
-  if (expert.stencil == Stencil::bands) add_bands(own, strip.first_y, strip.x, sums);
+  if (expert.stencil == Stencil::bands) add_bands(own[0], own[1], strip.first_y, strip.x, sums);
   if (expert.stencil == Stencil::edges) add_edges(own, strip.first_y, strip.x, sums);
   if (expert.stencil == Stencil::depthwise) {
-    add_depthwise(own[0], vector_of(training, memory, expert.depthwise.weight), expert.depthwise.kernel, strip.first_y,
-                  strip.x, sums);
+    const float* mirrored = packed_vector(memory, training.parameters[expert.depthwise.weight].reversed);
+    if (expert.depthwise.kernel == 5) {
+      depthwise_of_strip<T, 5>(own[0], mirrored, strip.first_y, strip.x, sums.of);
+    } else {
+      depthwise_of_strip<T, 3>(own[0], mirrored, strip.first_y, strip.x, sums.of);
+    }
     return;
   }
   const Window<T> direct = window(kInputGradient);

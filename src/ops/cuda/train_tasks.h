@@ -13,6 +13,7 @@ struct Segment {
   int weight = 0;  ///< offset in elements
   int in = 0, kernel = 1, dilation = 1;
   int source = kInput, source_channel = 0;
+  bool negates = false;  ///< the sum so far, this segment included
 };
 
 /// What happens to a tile's sums.

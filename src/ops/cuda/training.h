@@ -22,9 +22,18 @@ struct Parameter {
   int out = 0, in = 1, taps = 1;
   int out_stride = 1, in_stride = 1, tap_stride = 1;
   bool bfloat16 = false;
-  int packed = -1;    ///< weights: elements into TrainingMemory::weights; vectors: floats into ::vectors
-  int reversed = -1;  ///< weights: of [in, taps, out]; -1: not needed
+  bool vector = true;  ///< packed as float [taps, out]: vectors and depthwise filters
+  int packed = 0;      ///< weights: elements into TrainingMemory::weights; vectors: floats into ::vectors
+  int reversed = 0;    ///< weights: of [in, taps, out]; depthwise filters: of [mirrored taps, out]
+  int first_tile = 0;  ///< of the copying, where this parameter's tiles begin
 };
+
+constexpr int kPackSide = 32;  ///< a tile of the copying is 32 filters times 32 channels of one tap
+
+constexpr int pack_tiles(const Parameter& parameter) {
+  const auto tiles = [](int size) { return (size + kPackSide - 1) / kPackSide; };
+  return tiles(parameter.out) * tiles(parameter.in) * parameter.taps;
+}
 
 /// A convolution of one expert; parameters are indices into Training::parameters, -1: absent.
 struct TrainConv {
@@ -68,7 +77,7 @@ struct Training {
   const float* noise = nullptr;  ///< [B, E], added to the clamped logits, or null
   TrainExpert experts[kMaxExperts];
   Parameter parameters[kMaxParameters];
-  int parameter_count = 0;
+  int parameter_count = 0, tile_count = 0;
   const void* x = nullptr;  ///< [B, H, W, C]
   void* y = nullptr;
   Choice choice;
