@@ -51,7 +51,10 @@ class ConvTile : private Products<kMath, kCols> {
 
   /// `shared` holds tile_bytes(kCols), aligned to 1024.
   __device__ ConvTile(int height, int width, int first_position, char* shared)
-      : shared_(shared_address(shared)), height_(height), width_(width) {
+      : copies_(shared_address(shared) + swizzled(copy_row(0), copy_lane())),
+        shared_(shared_address(shared)),
+        height_(height),
+        width_(width) {
 #pragma unroll
     for (int i = 0; i < kRowsAThread; ++i) {
       position_[i] = first_position + copy_row(i);
@@ -73,16 +76,23 @@ class ConvTile : private Products<kMath, kCols> {
   /// Begins to add the stages [first, last) to the sum, eight chunks each: queues the first copies. Other work may
   /// follow before `finish`, which waits for them.
   __device__ void begin(const TileOperands<T>& operands, int first, int last) {
-    of_ = operands;
+    map_ = reinterpret_cast<const char*>(operands.map);
+    position_bytes_ = operands.map_channels * static_cast<int>(sizeof(T));
     chunks_ = operands.chunks();
     tap_chunks_ = operands.in / kLanes<T>;
+    dilation_ = operands.dilation;
+    reach_ = operands.kernel / 2 * operands.dilation;
     next_ = first;
     last_ = last;
     chunk_ = first * kRowChunks + copy_lane();
-    const int tap = chunk_ / tap_chunks_;
+    const int tap = chunk_ / tap_chunks_, tap_y = tap / operands.kernel;
     tap_chunk_ = chunk_ - tap * tap_chunks_;
-    tap_y_ = tap / operands.kernel;
-    tap_x_ = tap - tap_y_ * operands.kernel;
+    dy_ = tap_y * dilation_ - reach_;
+    dx_ = (tap - tap_y * operands.kernel) * dilation_ - reach_;
+    source_ = source();
+    filter_step_ = kRowStep * chunks_ * kChunkBytes;
+    filters_ = operands.filters - copy_row(0);
+    filter_ = reinterpret_cast<const char*>(operands.weight) + (copy_row(0) * chunks_ + chunk_) * kChunkBytes;
 #pragma unroll 1
     for (int slot = 0; slot < kStages - 1; ++slot) copy_stage(slot);
   }
@@ -117,60 +127,71 @@ class ConvTile : private Products<kMath, kCols> {
   __device__ static int copy_lane() { return static_cast<int>(threadIdx.x) % kRowChunks; }
   __device__ static int copy_row(int i) { return static_cast<int>(threadIdx.x) / kRowChunks + i * kRowStep; }
 
+  /// Where the tap and chunk that this thread copies next lie for position 0.
+  __device__ const char* source() const {
+    return map_ + static_cast<int64_t>((dy_ * width_ + dx_) * position_bytes_ + tap_chunk_ * kChunkBytes);
+  }
+
   /// Queues the copies of the next stage, if there is one, and closes their group.
   __device__ void copy_stage(int slot) {
     if (next_ < last_) {
-      const uint32_t rows = shared_ + static_cast<uint32_t>(slot * stage_bytes(kCols));
-      copy_rows(rows);
-      copy_filters(rows + kTileRows * kStageBytes);
+      const uint32_t to = copies_ + static_cast<uint32_t>(slot * stage_bytes(kCols));
+      const bool inside = chunk_ < chunks_;
+      copy_rows(to, inside);
+      copy_filters(to + kTileRows * kStageBytes, inside);
       advance();
     }
     ++next_;
     commit_copies();
   }
 
-  __device__ void copy_rows(uint32_t to) const {
-    const int dy = (tap_y_ - of_.kernel / 2) * of_.dilation, dx = (tap_x_ - of_.kernel / 2) * of_.dilation;
-    const T* tap_map = of_.map + (dy * width_ + dx) * of_.map_channels + tap_chunk_ * kLanes<T>;
-    const auto height = static_cast<unsigned>(chunk_ < chunks_ ? height_ : 0), width = static_cast<unsigned>(width_);
+  __device__ void copy_rows(uint32_t to, bool inside) const {
 #pragma unroll
     for (int i = 0; i < kRowsAThread; ++i) {
-      const bool present = static_cast<unsigned>(y_[i] + dy) < height && static_cast<unsigned>(x_[i] + dx) < width;
-      copy_chunk(to + swizzled(copy_row(i), copy_lane()), present ? tap_map + position_[i] * of_.map_channels : of_.map,
-                 present);
+      const bool present = inside && static_cast<unsigned>(y_[i] + dy_) < static_cast<unsigned>(height_) &&
+                           static_cast<unsigned>(x_[i] + dx_) < static_cast<unsigned>(width_);
+      copy_chunk(to + i * kRowStep * kStageBytes, source_ + position_[i] * position_bytes_, present);
     }
   }
 
-  __device__ void copy_filters(uint32_t to) const {
+  __device__ void copy_filters(uint32_t to, bool inside) const {
 #pragma unroll
     for (int i = 0; i < kFiltersAThread; ++i) {
-      const int filter = copy_row(i);
-      if (filter >= kCols) break;
-      const bool present = chunk_ < chunks_ && filter < of_.filters;
-      const int at = present ? (filter * chunks_ + chunk_) * kLanes<T> : 0;
-      copy_chunk(to + swizzled(filter, copy_lane()), of_.weight + at, present);
+      if (copy_row(i) >= kCols) break;
+      copy_chunk(to + i * kRowStep * kStageBytes, filter_ + i * filter_step_, inside && i * kRowStep < filters_);
     }
   }
 
   __device__ void advance() {
     chunk_ += kRowChunks;
     tap_chunk_ += kRowChunks;
+    source_ += kStageBytes;
+    filter_ += kStageBytes;
+    if (tap_chunk_ < tap_chunks_) return;
     while (tap_chunk_ >= tap_chunks_) {
       tap_chunk_ -= tap_chunks_;
-      if (++tap_x_ == of_.kernel) {
-        tap_x_ = 0;
-        ++tap_y_;
+      dx_ += dilation_;
+      if (dx_ > reach_) {
+        dx_ = -reach_;
+        dy_ += dilation_;
       }
     }
+    source_ = source();
   }
 
-  TileOperands<T> of_;
-  uint32_t shared_;
+  uint32_t copies_, shared_;  // where this thread's first copy goes; all
   int height_, width_;
   int y_[kRowsAThread], x_[kRowsAThread], position_[kRowsAThread];
-  int chunks_ = 0, tap_chunks_ = 0;                        // of the sum, and of one tap
-  int next_ = 0, last_ = 0;                                // stages: the next to copy, and the end
-  int chunk_ = 0, tap_chunk_ = 0, tap_x_ = 0, tap_y_ = 0;  // what this thread copies next
+  const char* map_ = nullptr;
+  int position_bytes_ = 0;
+  int chunks_ = 0, tap_chunks_ = 0;  // of the sum, and of one tap
+  int dilation_ = 1, reach_ = 0;     // of the taps, and from the centre to the outermost
+  int next_ = 0, last_ = 0;          // stages: the next to copy, and the end
+  // What this thread copies next. Addresses outside the map are not read.
+  int chunk_ = 0, tap_chunk_ = 0, dy_ = 0, dx_ = 0;
+  const char* source_ = nullptr;
+  const char* filter_ = nullptr;
+  int filters_ = 0, filter_step_ = 0;  // from this thread's first on
 };
 
 }  // namespace codmoe::ops::cuda

@@ -25,9 +25,6 @@ int attention_chunks(const Layer& layer) {
   return ceil_div(layer.shape.positions, attention_positions(element_bytes(layer.math)));
 }
 
-/// Small batches leave multiprocessors idle unless long sums are cut into shorter parts.
-int longest_part(int batch) { return std::clamp(6 + batch, 8, 40); }
-
 void add_conv_tasks(const Layer& layer, int cols, int e, int c, std::vector<Task>& tasks) {
   const Conv& conv = layer.experts[e].convs[c];
   const int total = stages(conv, layer.math);
@@ -80,6 +77,8 @@ Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
 }
 
 }  // namespace
+
+int longest_part(int batch) { return std::clamp(6 + batch, 8, 40); }
 
 int tile_cols(int width) {
   int best = 0, best_padded = 0;

@@ -25,6 +25,9 @@ struct Schedule {
   int split_blocks = 0;  ///< of those, at most so many belong to tasks of several parts
 };
 
+/// Stages that one block sums at most: small batches leave multiprocessors idle unless long sums are cut.
+int longest_part(int batch);
+
 /// Tile width in filters for branches of this width.
 int tile_cols(int width);
 

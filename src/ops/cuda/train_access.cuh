@@ -63,12 +63,20 @@ __device__ inline bool is_depthwise(const Training& training, int expert) {
 }
 
 __host__ __device__ inline int row_tiles(const Shape& shape) { return (shape.positions + kTileRows - 1) / kTileRows; }
+/// Blocks of kWalkRows positions of one image.
+__host__ __device__ inline int walks(const Shape& shape) { return (shape.positions + kWalkRows - 1) / kWalkRows; }
 
 /// Column sums [C] of one row tile of a slot.
 __device__ inline float2* column_sums(const Training& training, const TrainingMemory& memory, int slot, int tile,
                                       int area) {
   const int64_t row = (static_cast<int64_t>(slot) * row_tiles(training.shape) + tile) * kAreas + area;
   return pairs_at(memory.work, memory.column_sums) + row * training.shape.channels;
+}
+
+/// Column sums [C] of what reaches one walk of a slot's fusion.
+__device__ inline float2* received_sums(const Training& training, const TrainingMemory& memory, int slot, int walk) {
+  return pairs_at(memory.work, memory.received) +
+         (static_cast<int64_t>(slot) * walks(training.shape) + walk) * training.shape.channels;
 }
 
 /// The backward's vectors of one slot; the first [C] is what its positions sum up to, the others as the experts need.
@@ -107,18 +115,16 @@ __device__ inline float2* means_of(const Training& training, const TrainingMemor
   return pairs_at(memory.work, memory.means) + static_cast<int64_t>(expert * kNorms + norm) * training.shape.channels;
 }
 
-/// Identity where the expert has no such norm.
+__device__ inline float4* norms_of(const Training& training, const TrainingMemory& memory, int expert, int norm) {
+  return reinterpret_cast<float4*>(memory.saved + memory.norms) +
+         static_cast<int64_t>(expert * kNorms + norm) * training.shape.channels;
+}
+
+/// As finish_statistics left it: identity where the expert has no such norm.
 __device__ inline ChannelNorm channel_norm(const Training& training, const TrainingMemory& memory, int expert, int norm,
                                            int c) {
-  ChannelNorm channel;
-  const TrainConv* conv = conv_of_channel(training.experts[expert], norm, c);
-  if (conv == nullptr) return channel;
-  const float* statistics = statistics_of(training, memory, expert, norm);
-  channel.mean = statistics[c];
-  channel.rstd = statistics[2 * training.shape.channels + c];
-  channel.gamma = vector_of(training, memory, conv->gamma)[c - conv->target_channel];
-  channel.beta = vector_of(training, memory, conv->beta)[c - conv->target_channel];
-  return channel;
+  const float4 values = norms_of(training, memory, expert, norm)[c];
+  return {values.x, values.y, values.z, values.w};
 }
 
 }  // namespace codmoe::ops::cuda

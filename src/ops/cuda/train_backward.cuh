@@ -52,18 +52,18 @@ __device__ inline GateVectors gate_vectors(const Training& training, const Train
   return v;
 }
 
-/// Sums of the gradient of y; attention's queries once more. Grid (row tiles + heads, slots).
+/// Sums of the gradient of y; attention's queries once more. Grid (walks + heads, slots).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    receive_kernel(const __grid_constant__ Training training, TrainingMemory memory, int counters) {
+    receive_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kThreads * kLanes<T> + 2 * kMaxChannels];
   const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
   wait_for_previous_kernel();
-  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < counters;
+  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.split_blocks;
        i += static_cast<int>(gridDim.x * gridDim.y) * kThreads)
     reinterpret_cast<int*>(memory.work + memory.counters)[i] = 0;
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));
-  const int piece = static_cast<int>(blockIdx.x), head = piece - row_tiles(training.shape);
+  const int piece = static_cast<int>(blockIdx.x), head = piece - walks(training.shape);
   if (head < 0) {
     receive<T>(training, memory, slot, piece, shared);
   } else if (training.experts[slot.expert].heads > 0) {
@@ -77,11 +77,11 @@ __global__ void __launch_bounds__(kThreads)
 __device__ inline void enter_router(const Training& training, const TrainingMemory& memory, int image, float* shared) {
   const Shape& shape = training.shape;
   float* weights = floats_at(memory.work, memory.weights_gradient);
-  const int slot = image * shape.top_k + static_cast<int>(threadIdx.x), tiles = row_tiles(shape);
+  const int slot = image * shape.top_k + static_cast<int>(threadIdx.x), parts = walks(shape);
   if (static_cast<int>(threadIdx.x) < shape.top_k) {
     const float* outer = training.choice_gradient.weights;
     float total = outer != nullptr ? outer[slot] : 0.0F;
-    for (int tile = 0; tile < tiles; ++tile) total += floats_at(memory.work, memory.mixing)[slot * tiles + tile];
+    for (int i = 0; i < parts; ++i) total += floats_at(memory.work, memory.mixing)[slot * parts + i];
     weights[slot] = total;
   }
   __syncthreads();
@@ -89,14 +89,14 @@ __device__ inline void enter_router(const Training& training, const TrainingMemo
                       floats_at(memory.work, memory.mean_gradient), shared);
 }
 
-/// Gradients before the fusions' norms; attention's answers; the router. Grid (row tiles + heads + 1, slots).
+/// Gradients before the fusions' norms; attention's answers; the router. Grid (walks + heads + 1, slots).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     enter_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kMaxChannels + kThreads * kLanes<T>];
   wait_for_previous_kernel();
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));
-  const int piece = static_cast<int>(blockIdx.x), head = piece - row_tiles(training.shape);
+  const int piece = static_cast<int>(blockIdx.x), head = piece - walks(training.shape);
   const bool attention = training.experts[slot.expert].heads > 0;
   if (head == kHeads) {
     if (slot.index % training.shape.top_k == 0) enter_router(training, memory, slot.image, shared);
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kThreads, 2)
                           vectors_of_slot(training, memory, slot.index), slot.x, extra % chunks, shared);
 }
 
-/// Gradients before the branches' norms; attention's keys; the gate. Grid (row tiles + heads, slots).
+/// Gradients before the branches' norms; attention's keys; the gate. Grid (walks + heads, slots).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     leave_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_previous_kernel();
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));
   const TrainExpert& expert = training.experts[slot.expert];
-  const int piece = static_cast<int>(blockIdx.x), head = piece - row_tiles(training.shape);
+  const int piece = static_cast<int>(blockIdx.x), head = piece - walks(training.shape);
   if (expert.heads > 0) {
     if (head < 0) return;
     run_key_gradient<T>(attention_weights<T>(training, memory, slot.expert),
@@ -208,7 +208,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const Slot<T> slot(training, memory, extra / strips);
   const Stencil stencil = training.experts[slot.expert].stencil;
   if (stencil == Stencil::edges) leave_magnitudes<T>(training.shape, slot, piece);
-  if (stencil == Stencil::depthwise && piece < row_tiles(training.shape))
+  if (stencil == Stencil::depthwise && piece < walks(training.shape))
     leave_norm<T>(training, memory, slot, piece, kOwnGradient, kOwn + 1);
 }
 

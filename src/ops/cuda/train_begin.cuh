@@ -14,9 +14,16 @@ __device__ inline float parameter_at(const Parameter& parameter, int out, int in
 
 /// The parameter that a tile of the copying belongs to.
 __device__ inline const Parameter& parameter_of_tile(const Training& training, int tile) {
-  int found = 0;
-  while (found + 1 < training.parameter_count && training.parameters[found + 1].first_tile <= tile) ++found;
-  return training.parameters[found];
+  int low = 0, high = training.parameter_count - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (training.parameters[middle].first_tile <= tile) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return training.parameters[low];
 }
 
 /// Copies 32 filters times 32 channels of one tap in both orders, through shared memory so that both are written in
@@ -36,16 +43,24 @@ __device__ void pack_tile(const Parameter& parameter, T* weights, float* vectors
     vectors[parameter.reversed + mirrored * parameter.out + out] = value;
     return;
   }
-  for (int row = group; row < side; row += kThreads / side) {
-    const int out = first_out + row, in = first_in + lane;
-    if (out >= parameter.out || in >= parameter.in) continue;
-    const float value = parameter_at(parameter, out, in, tap);
-    shared[row * pitch + lane] = value;
-    weights[parameter.packed + (out * parameter.taps + tap) * parameter.in + in] = static_cast<T>(value);
+  constexpr int groups = kThreads / side, rows = side / groups;
+  float values[rows];
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {  // the border's again where the tile goes beyond it
+    const int out = min(first_out + group + i * groups, parameter.out - 1), in = min(first_in + lane, parameter.in - 1);
+    values[i] = parameter_at(parameter, out, in, tap);
+  }
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+    const int row = group + i * groups, out = first_out + row, in = first_in + lane;
+    shared[row * pitch + lane] = values[i];
+    if (out < parameter.out && in < parameter.in)
+      weights[parameter.packed + (out * parameter.taps + tap) * parameter.in + in] = static_cast<T>(values[i]);
   }
   __syncthreads();
-  for (int row = group; row < side; row += kThreads / side) {
-    const int out = first_out + lane, in = first_in + row;
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+    const int row = group + i * groups, out = first_out + lane, in = first_in + row;
     if (out >= parameter.out || in >= parameter.in) continue;
     weights[parameter.reversed + (in * parameter.taps + mirrored) * parameter.out + out] =
         static_cast<T>(shared[lane * pitch + row]);
@@ -97,6 +112,9 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ float shared[2 * kThreads * kLanes<__nv_bfloat16>];
   const Shape& shape = training.shape;
   const int block = static_cast<int>(blockIdx.x), images = shape.batch * kPoolSplits;
+  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.split_blocks;
+       i += static_cast<int>(gridDim.x) * kThreads)
+    reinterpret_cast<int*>(memory.work + memory.counters)[i] = 0;
   if (block < images) {
     const int image = block / kPoolSplits;
     pool_split<T>(shape,

@@ -100,14 +100,14 @@ __global__ void __launch_bounds__(kThreads)
   if (is_depthwise(training, slot.expert)) measure<T>(training, memory, slot, static_cast<int>(blockIdx.x), shared);
 }
 
-/// Hybrid's norm of its own map; attention's queries. Grid (row tiles + heads, slots).
+/// Hybrid's norm of its own map; attention's queries. Grid (walks + heads, slots).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     early_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kMaxChannels + kThreads * kLanes<T>];
   wait_for_previous_kernel();
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));
-  const int piece = static_cast<int>(blockIdx.x), head = piece - row_tiles(training.shape);
+  const int piece = static_cast<int>(blockIdx.x), head = piece - walks(training.shape);
   if (head < 0) {
     if (is_depthwise(training, slot.expert)) norm_own<T>(training, memory, slot, piece);
   } else if (training.experts[slot.expert].heads > 0) {
@@ -139,14 +139,14 @@ __global__ void __launch_bounds__(kThreads, 2)
             partials_of_slot<T>(training, memory, slot.index), shared);
 }
 
-/// What the fusions read; attention's answers. Grid (row tiles + heads, slots).
+/// What the fusions read; attention's answers. Grid (walks + heads, slots).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     activate_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[kMaxChannels];
   wait_for_previous_kernel();
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));
-  const int piece = static_cast<int>(blockIdx.x), head = piece - row_tiles(training.shape);
+  const int piece = static_cast<int>(blockIdx.x), head = piece - walks(training.shape);
   const bool attention = training.experts[slot.expert].heads > 0;
   if (head < 0 && !attention) activate<T>(training, memory, slot, piece);
   if (head < 0 || !attention) return;
@@ -184,14 +184,14 @@ __global__ void __launch_bounds__(kThreads, 2)
             kProjectRows, answer, [&](int row, float dot) { result[first + row] = dot + bias[first + row]; });
 }
 
-/// Grid (row tiles, B).
+/// Grid (walks, B).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     mix_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
   mix<T>(training, memory, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x),
-         reinterpret_cast<Mixed*>(shared));
+         reinterpret_cast<Mixed<T>*>(shared));
 }
 
 }  // namespace codmoe::ops::cuda

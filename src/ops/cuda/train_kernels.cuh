@@ -27,27 +27,29 @@ class Trainer {
     begin();
     launch(route_kernel<T>, dim3(count(shape_.batch)), 0, training_, memory_);
     products(prepare_kernel<kMath, kCols>, plan_.prepare, shape_.slots * (strip_blocks<T>(shape_) + 1));
-    if (depthwise_) launch(measure_kernel<T>, tiles(0, shape_.slots), 0, training_, memory_);
+    if (depthwise_)
+      launch(measure_kernel<T>, dim3(count(row_tiles(shape_)), count(shape_.slots)), 0, training_, memory_);
     if (depthwise_ || attention_) {
       check(finish_statistics(training_, memory_, 0, NormPhase::early, stream_));
-      launch(early_kernel<T>, tiles(kHeads, shape_.slots), 0, training_, memory_);
+      launch(early_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     }
     products(branches_kernel<kMath, kCols>, plan_.branches, attention_blocks());
     check(finish_statistics(training_, memory_, 0, NormPhase::late, stream_));
-    launch(activate_kernel<T>, tiles(kHeads, shape_.slots), 0, training_, memory_);
+    launch(activate_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     products(fusion_kernel<kMath, kCols>, plan_.fusion, shape_.slots * shape_.channels / kProjectRows);
     check(finish_statistics(training_, memory_, 1, NormPhase::late, stream_));
-    launch(mix_kernel<T>, tiles(0, shape_.batch), shape_.top_k * static_cast<int>(sizeof(Mixed)), training_, memory_);
+    launch(mix_kernel<T>, pieces(0, shape_.batch), shape_.top_k * static_cast<int>(sizeof(Mixed<T>)), training_,
+           memory_);
     return error_;
   }
 
   cudaError_t backward() {
-    launch(receive_kernel<T>, tiles(kHeads, shape_.slots), 0, training_, memory_, plan_.weights.blocks);
+    launch(receive_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     check(finish_gradients(training_, memory_, BackPhase::fusion, stream_));
-    launch(enter_kernel<T>, tiles(kHeads + 1, shape_.slots), 0, training_, memory_);
+    launch(enter_kernel<T>, pieces(kHeads + 1, shape_.slots), 0, training_, memory_);
     products(fusion_back_kernel<kMath, kCols>, plan_.fusion_back, attention_blocks());
     check(finish_gradients(training_, memory_, BackPhase::branches, stream_));
-    launch(leave_kernel<T>, tiles(kHeads, shape_.slots), 0, training_, memory_);
+    launch(leave_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     products(branches_back_kernel<kMath, kCols>, plan_.branches_back, shape_.experts * shape_.channels / kNormChannels);
     check(finish_gradients(training_, memory_, BackPhase::own, stream_));
     products(own_back_kernel<kMath, kCols>, plan_.reduce_back, shape_.slots * strip_blocks<T>(shape_));
@@ -72,8 +74,8 @@ class Trainer {
     if (error_ == cudaSuccess) check(launch_after(kernel, grid, kThreads, shared_bytes, stream_, arguments...));
   }
 
-  /// Row tiles and more pieces of each of `of` slots or images.
-  dim3 tiles(int more, int of) const { return {count(row_tiles(shape_) + more), count(of)}; }
+  /// Walks and more pieces of each of `of` slots or images.
+  dim3 pieces(int more, int of) const { return {count(walks(shape_) + more), count(of)}; }
   int attention_blocks() const { return attention_ ? shape_.slots * attention_chunks<T>(shape_) : 0; }
 
   static_assert(product_bytes(kCols) <= kSharedBytes && softmax_gradient_bytes<T>(kMaxChannels) <= kSharedBytes &&

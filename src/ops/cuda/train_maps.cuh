@@ -1,5 +1,5 @@
 // The steps of training between the products: norms with their activations, the mixture, and the same backward. A block
-// takes one row tile of one slot (or image); a thread keeps its chunk of channels and goes through the positions.
+// takes some positions of one slot (or image); a thread keeps its chunk of channels and goes through the positions.
 #pragma once
 
 #include "train_access.cuh"
@@ -12,13 +12,14 @@ struct Walk {
   int channel, row, rows, first, last;
   bool active;
 
-  __device__ Walk(const Shape& shape, int tile) {
+  /// Of part `index` of the image, `size` positions each.
+  __device__ Walk(const Shape& shape, int index, int size = kWalkRows) {
     const int chunks = shape.channels / kLanes<T>, thread = static_cast<int>(threadIdx.x);
     rows = kThreads / chunks;
     row = thread / chunks;
     channel = thread % chunks * kLanes<T>;
-    first = tile * kTileRows + row;
-    last = min((tile + 1) * kTileRows, shape.positions);
+    first = index * size + row;
+    last = min((index + 1) * size, shape.positions);
     active = row < rows;
   }
 
@@ -26,7 +27,7 @@ struct Walk {
   template <class Visit>
   __device__ void positions(int channels, Visit&& visit) const {
     if (!active) return;
-#pragma unroll 2
+#pragma unroll 4
     for (int p = first; p < last; p += rows) visit(p * channels + channel);
   }
 };
@@ -44,8 +45,8 @@ struct ChunkNorm {
 
 /// Hybrid: map 1 = norm of map 2.
 template <class T>
-__device__ void norm_own(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
-  const Walk<T> walk(training.shape, tile);
+__device__ void norm_own(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
+  const Walk<T> walk(training.shape, index);
   const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
   const T* from = slot.map(kOwn + 1);
   T* to = slot.map(kOwn);
@@ -60,8 +61,8 @@ __device__ void norm_own(const Training& training, const TrainingMemory& memory,
 
 /// What the fusion reads: GELU of the branches' norm, or GELU times gate.
 template <class T>
-__device__ void activate(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
-  const Walk<T> walk(training.shape, tile);
+__device__ void activate(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
+  const Walk<T> walk(training.shape, index);
   const bool gated = training.experts[slot.expert].hidden > 0, own = is_depthwise(training, slot.expert);
   ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
   float gate[kLanes<T>];
@@ -81,34 +82,54 @@ __device__ void activate(const Training& training, const TrainingMemory& memory,
   });
 }
 
-/// f(x) of one value of the fusion's map.
-__device__ inline float fusion_result(const ChannelNorm& norm, bool normed, float value) {
-  return normed ? gelu(norm.apply(value)) : value;
-}
-
-/// What the mixture needs of one slot's channels.
+/// What the mixture needs of one slot.
+template <class T>
 struct Mixed {
   float scale[kMaxChannels], shift[kMaxChannels];  ///< attention: the result itself in `shift`
+  const T* fusion;                                 ///< null: attention
+  float weight;
+  bool gelu;
+
+  /// Called by the whole block; a barrier must follow.
+  __device__ void load(const Training& training, const TrainingMemory& memory, const Slot<T>& slot) {
+    const TrainExpert& expert = training.experts[slot.expert];
+    const bool attention = expert.heads > 0;
+    const float* constant = slot_row(training, memory.saved, memory.projected, slot.index);
+    for (int c = static_cast<int>(threadIdx.x); c < training.shape.channels; c += kThreads) {
+      const ChannelNorm norm = channel_norm(training, memory, slot.expert, 1, c);
+      scale[c] = norm.gamma * norm.rstd;
+      shift[c] = attention ? constant[c] : norm.beta - norm.mean * norm.gamma * norm.rstd;
+    }
+    if (threadIdx.x > 0) return;
+    fusion = attention ? nullptr : slot.map(kFusion);
+    weight = slot.weight;
+    gelu = expert.fusion.norm >= 0 && !attention;
+  }
+
+  /// Adds its part to one chunk of y.
+  __device__ void add(int at, int channel, float (&total)[kLanes<T>]) const {
+    float values[kLanes<T>] = {};
+    if (fusion != nullptr) load_chunk(fusion + at, values);
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const float result = scale[channel + i] * values[i] + shift[channel + i];
+      total[i] += weight * (gelu ? cuda::gelu(result) : result);
+    }
+  }
 };
 
 /// y = sum over k of weight * (f_k + x). `mixed` is shared memory for top_k slots.
 template <class T>
-__device__ void mix(const Training& training, const TrainingMemory& memory, int image, int tile, Mixed* mixed) {
+__device__ void mix(const Training& training, const TrainingMemory& memory, int image, int index, Mixed<T>* mixed) {
   const Shape& shape = training.shape;
   float weight_sum = 0.0F;
   for (int k = 0; k < shape.top_k; ++k) {
     const Slot<T> slot(training, memory, image * shape.top_k + k);
     weight_sum += slot.weight;
-    for (int c = static_cast<int>(threadIdx.x); c < shape.channels; c += kThreads) {
-      const ChannelNorm norm = channel_norm(training, memory, slot.expert, 1, c);
-      const bool attention = training.experts[slot.expert].heads > 0;
-      mixed[k].scale[c] = norm.gamma * norm.rstd;
-      mixed[k].shift[c] = attention ? slot_row(training, memory.saved, memory.projected, slot.index)[c]
-                                    : norm.beta - norm.mean * norm.gamma * norm.rstd;
-    }
+    mixed[k].load(training, memory, slot);
   }
   __syncthreads();
-  const Walk<T> walk(shape, tile);
+  const Walk<T> walk(shape, index);
   const int64_t image_at = static_cast<int64_t>(image) * shape.positions * shape.channels;
   const T* x = static_cast<const T*>(training.x) + image_at;
   T* y = static_cast<T*>(training.y) + image_at;
@@ -117,17 +138,7 @@ __device__ void mix(const Training& training, const TrainingMemory& memory, int 
     load_chunk(x + at, total);
 #pragma unroll
     for (float& value : total) value *= weight_sum;
-    for (int k = 0; k < shape.top_k; ++k) {
-      const Slot<T> slot(training, memory, image * shape.top_k + k);
-      const TrainExpert& expert = training.experts[slot.expert];
-      float values[kLanes<T>] = {};
-      if (expert.heads == 0) load_chunk(slot.map(kFusion) + at, values);
-#pragma unroll
-      for (int i = 0; i < kLanes<T>; ++i) {
-        const float result = mixed[k].scale[walk.channel + i] * values[i] + mixed[k].shift[walk.channel + i];
-        total[i] += slot.weight * (expert.fusion.norm >= 0 && expert.heads == 0 ? gelu(result) : result);
-      }
-    }
+    for (int k = 0; k < shape.top_k; ++k) mixed[k].add(at, walk.channel, total);
     store_chunk(y + at, total);
   });
 }
@@ -158,7 +169,7 @@ __device__ void sum_columns(const Walk<T>& walk, int channels, const float (&fir
 template <class T>
 __device__ void measure(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
                         float* shared) {
-  const Walk<T> walk(training.shape, tile);
+  const Walk<T> walk(training.shape, tile, kTileRows);
   const T* map = slot.map(kOwn + 1);
   const int channels = training.shape.channels, first_position = tile * kTileRows;
   float origin[kLanes<T>], first[kLanes<T>] = {}, second[kLanes<T>] = {};
@@ -185,9 +196,9 @@ __device__ void measure(const Training& training, const TrainingMemory& memory, 
 
 /// Column sums of the gradient before the fusion's norm, and this tile's part of the mixing weight's gradient.
 template <class T>
-__device__ void receive(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
+__device__ void receive(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index,
                         float* shared) {
-  const Walk<T> walk(training.shape, tile);
+  const Walk<T> walk(training.shape, index);
   const TrainExpert& expert = training.experts[slot.expert];
   const bool attention = expert.heads > 0, normed = expert.fusion.norm >= 0 && !attention;
   const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
@@ -209,7 +220,7 @@ __device__ void receive(const Training& training, const TrainingMemory& memory, 
       if (normed) second[i] += value * norm.of[i].normed(z[i]);
     }
   });
-  sum_columns(walk, training.shape.channels, first, second, column_sums(training, memory, slot.index, tile, 1), shared);
+  sum_columns(walk, training.shape.channels, first, second, received_sums(training, memory, slot.index, index), shared);
   __syncthreads();
   mixing = sum_over_warp(mixing);
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = mixing;
@@ -217,7 +228,7 @@ __device__ void receive(const Training& training, const TrainingMemory& memory, 
   if (threadIdx.x > 0) return;
   float total = 0.0F;
   for (int warp = 0; warp < kThreads / 32; ++warp) total += shared[warp];
-  floats_at(memory.work, memory.mixing)[slot.index * row_tiles(training.shape) + tile] = total;
+  floats_at(memory.work, memory.mixing)[slot.index * walks(training.shape) + index] = total;
 }
 
 /// The norm's own part of its gradient: gradients `value` after it become gradients before it.
@@ -227,8 +238,8 @@ __device__ inline float through_norm(const ChannelNorm& norm, const float2& mean
 
 /// Gradient of the fusion's result before its norm.
 template <class T>
-__device__ void enter_fusion(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile) {
-  const Walk<T> walk(training.shape, tile);
+__device__ void enter_fusion(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
+  const Walk<T> walk(training.shape, index);
   const bool normed = training.experts[slot.expert].fusion.norm >= 0;
   const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
   float2 means[kLanes<T>] = {};
@@ -257,9 +268,9 @@ __device__ void enter_fusion(const Training& training, const TrainingMemory& mem
 
 /// Gradient after the first norm becomes that before it, in place.
 template <class T>
-__device__ void leave_norm(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int tile,
+__device__ void leave_norm(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index,
                            int gradient_map, int before_map) {
-  const Walk<T> walk(training.shape, tile);
+  const Walk<T> walk(training.shape, index);
   const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
   float2 means[kLanes<T>];
 #pragma unroll

@@ -67,6 +67,8 @@ __global__ void __launch_bounds__(kThreads) finish_statistics_kernel(const __gri
   const TrainConv* conv = conv_of_channel(expert, norm, c);
   const bool wanted = norm == 1 || is_early(expert) == (phase == NormPhase::early);
   const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots);
+  float4& channel = norms_of(training, memory, e, norm)[c];
+  if (conv == nullptr) channel = {0.0F, 1.0F, 1.0F, 0.0F};
   if (conv_of_channel(expert, norm, 0) == nullptr || !wanted || count == 0) return;
 
   const bool of_input = expert.heads > 0;
@@ -90,8 +92,10 @@ __global__ void __launch_bounds__(kThreads) finish_statistics_kernel(const __gri
   const float variance = total > 1.0F ? second / total : INFINITY;
   statistics[shape.channels + c] = variance;
   statistics[2 * shape.channels + c] = rsqrtf(variance + training.eps);
-  if (total <= 1.0F) return;
   const int own = c - conv->target_channel;
+  channel = {mean, rsqrtf(variance + training.eps), vector_of(training, memory, conv->gamma)[own],
+             vector_of(training, memory, conv->beta)[own]};
+  if (total <= 1.0F) return;
   update_running(conv->running_mean, own, mean, training.momentum, conv->bfloat16_running);
   update_running(conv->running_var, own, second / (total - 1.0F), training.momentum, conv->bfloat16_running);
   if (own == 0 && conv->batches != nullptr) *conv->batches += 1;
@@ -127,12 +131,20 @@ __device__ SumTargets sum_targets(const TrainExpert& expert, BackPhase phase, in
   return {};
 }
 
+/// The two sums of channel c that part i of a slot's positions has left.
+__device__ float2 part_sums(const Training& training, const TrainingMemory& memory, BackPhase phase, int slot, int i,
+                            int c) {
+  if (phase == BackPhase::fusion) return received_sums(training, memory, slot, i)[c];
+  return column_sums(training, memory, slot, i, phase == BackPhase::branches ? 0 : 1)[c];
+}
+
 /// A slot's own sum over positions: attention's gradient of its result, or the gate's.
-__device__ void sum_slot(const Training& training, const TrainingMemory& memory, int slot, int area, int c) {
+__device__ void sum_slot(const Training& training, const TrainingMemory& memory, BackPhase phase, int slot, int parts,
+                         int c) {
   float total = 0.0F;
-  for (int tile = 0; tile < row_tiles(training.shape); ++tile) {
-    const float2 pair = column_sums(training, memory, slot, tile, area)[c];
-    total += area == 0 ? pair.y : pair.x;
+  for (int i = 0; i < parts; ++i) {
+    const float2 pair = part_sums(training, memory, phase, slot, i, c);
+    total += phase == BackPhase::fusion ? pair.x : pair.y;
   }
   slot_vectors(memory, slot)[c] = total;
 }
@@ -145,20 +157,21 @@ __global__ void __launch_bounds__(kThreads)
   const Shape& shape = training.shape;
   const int e = static_cast<int>(blockIdx.y), group = static_cast<int>(threadIdx.x) / kFinishChannels;
   const int c = static_cast<int>(blockIdx.x) * kFinishChannels + static_cast<int>(threadIdx.x) % kFinishChannels;
-  const int area = phase == BackPhase::branches ? 0 : 1;
+  const int parts = phase == BackPhase::fusion ? walks(shape) : row_tiles(shape);
   const TrainExpert& expert = training.experts[e];
   wait_for_previous_kernel();
-  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots), tiles = row_tiles(shape);
+  const int count = slots_of_expert(training.choice.indices, shape.slots, e, slots);
   const bool attention = expert.heads > 0, gated = expert.hidden > 0;
   if ((phase == BackPhase::fusion && attention) || (phase == BackPhase::branches && gated)) {
-    for (int i = group; i < count; i += kFinishGroups) sum_slot(training, memory, slots[i], area, c);
+    for (int i = group; i < count; i += kFinishGroups) sum_slot(training, memory, phase, slots[i], parts, c);
   }
   if (attention) return;
   const SumTargets targets = sum_targets(expert, phase, c);
   float2 sums{0.0F, 0.0F};
   if (targets.first >= 0 || targets.norm >= 0) {
-    for (int i = group; i < count * tiles; i += kFinishGroups) {
-      const float2 pair = column_sums(training, memory, slots[i / tiles], i % tiles, area)[c];
+#pragma unroll 4
+    for (int i = group; i < count * parts; i += kFinishGroups) {
+      const float2 pair = part_sums(training, memory, phase, slots[i / parts], i % parts, c);
       sums.x += pair.x;
       sums.y += pair.y;
     }

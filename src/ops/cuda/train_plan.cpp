@@ -3,6 +3,7 @@
 #include <functional>
 #include <initializer_list>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "schedule.h"
@@ -192,24 +193,47 @@ class Planner {
     weights_.push_back(made);
   }
 
-  static int cost(const ProductTask& task) {
+  /// 128-byte steps of the inner dimension, each segment's in whole ones.
+  int stages(const ProductTask& task) const {
     int total = 0;
-    for (int s = 0; s < task.segment_count; ++s)
-      total += task.segments[s].kernel * task.segments[s].kernel * task.segments[s].in;
+    for (int s = 0; s < task.segment_count; ++s) {
+      const auto& segment = task.segments[s];
+      total += ceil_div(segment.kernel * segment.kernel * segment.in * element_bytes(training_.math), kStageBytes);
+    }
     return total;
   }
 
-  bool finish(std::vector<ProductTask>& tasks, ProductList& list) const {
-    if (tasks.size() > kMaxProducts) return false;
-    std::ranges::stable_sort(tasks, std::greater<>(), &Planner::cost);
-    list.count = static_cast<int>(tasks.size());
-    std::ranges::copy(tasks, list.tasks);
+  /// Long sums are cut, since at most batches few blocks have them and the others would wait. A negated one stays
+  /// whole.
+  void split(ProductTask& task) const {
+    const int total = stages(task), longest = longest_part(training_.shape.batch);
+    const bool negates = task.segment_count > 1 && std::ranges::any_of(task.segments, &Segment::negates);
+    task.parts = negates ? 1 : std::max(1, ceil_div(total, longest));
+    task.part_stages = ceil_div(total, task.parts);
+    if (task.part_stages > 0) task.parts = ceil_div(total, task.part_stages);
+    task.blocks *= task.parts;
+  }
+
+  /// The most blocks that a batch can need: every image chooses the k experts with the most.
+  int most_blocks(const std::vector<ProductTask>& tasks) const {
     std::array<int, kMaxExperts> of{};
     for (const auto& task : tasks) of[static_cast<std::size_t>(task.expert)] += task.blocks;
     std::ranges::sort(of, std::greater<>());
-    list.blocks = 0;
-    for (int k = 0; k < training_.shape.top_k; ++k) list.blocks += of[static_cast<std::size_t>(k)];
-    list.blocks *= training_.shape.batch;
+    int sum = 0;
+    for (int k = 0; k < training_.shape.top_k; ++k) sum += of[static_cast<std::size_t>(k)];
+    return sum * training_.shape.batch;
+  }
+
+  bool finish(std::vector<ProductTask> tasks, ProductList& list) const {
+    if (tasks.size() > kMaxProducts) return false;
+    for (auto& task : tasks) split(task);
+    const auto order = [](const ProductTask& task) { return std::pair(task.parts > 1, task.part_stages); };
+    std::ranges::stable_sort(tasks, std::greater<>(), order);
+    list.count = static_cast<int>(tasks.size());
+    std::ranges::copy(tasks, list.tasks);
+    list.blocks = most_blocks(tasks);
+    std::erase_if(tasks, [](const ProductTask& task) { return task.parts == 1; });
+    list.split_blocks = most_blocks(tasks);
     return true;
   }
 
@@ -247,7 +271,7 @@ class Layout {
 };
 
 struct Sizes {
-  std::size_t slots, batch, positions, channels, experts, element, row_tiles, chunks;
+  std::size_t slots, batch, positions, channels, experts, element, row_tiles, walks, chunks;
 
   explicit Sizes(const Training& training)
       : slots(static_cast<std::size_t>(training.shape.slots)),
@@ -257,6 +281,7 @@ struct Sizes {
         experts(static_cast<std::size_t>(training.shape.experts)),
         element(static_cast<std::size_t>(element_bytes(training.math))),
         row_tiles(static_cast<std::size_t>(ceil_div(training.shape.positions, kTileRows))),
+        walks(static_cast<std::size_t>(ceil_div(training.shape.positions, kWalkRows))),
         chunks(static_cast<std::size_t>(
             ceil_div(training.shape.positions, attention_positions(element_bytes(training.math))))) {}
 };
@@ -274,6 +299,7 @@ void lay_out_saved(const Training& training, const Sizes& n, TrainingMemory& mem
   memory.vectors = layout.place(vectors * sizeof(float));
   memory.maps = layout.place(n.slots * kSavedMaps * n.positions * n.channels * n.element);
   memory.statistics = layout.place(n.experts * kNorms * 3 * n.channels * sizeof(float));
+  memory.norms = layout.place(n.experts * kNorms * n.channels * sizeof(float4));
   memory.folded = layout.place(n.slots * kHeads * n.channels * sizeof(float));
   memory.sums = layout.place(n.slots * n.chunks * kHeads * n.channels * sizeof(float));
   memory.totals = layout.place(n.slots * n.chunks * kHeads * 2 * sizeof(float));
@@ -283,24 +309,43 @@ void lay_out_saved(const Training& training, const Sizes& n, TrainingMemory& mem
   memory.saved_bytes = layout.size();
 }
 
-void lay_out_forward(const Sizes& n, TrainingMemory& memory) {
+int most_split(std::initializer_list<const ProductList*> lists) {
+  int most = 0;
+  for (const auto* list : lists) most = std::max(most, list->split_blocks);
+  return most;
+}
+
+/// Of a tile in float, with room for whole warps' sums.
+std::size_t tile_floats(const TrainPlan& plan) {
+  return static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16);
+}
+
+/// The same offsets in both directions: column sums, parts and counters.
+Layout lay_out_shared(const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
+  memory.split_blocks =
+      std::max(plan.weights.blocks, most_split({&plan.prepare, &plan.branches, &plan.fusion, &plan.fusion_back,
+                                                &plan.branches_back, &plan.reduce_back}));
+  const auto blocks = static_cast<std::size_t>(memory.split_blocks);
   Layout layout;
   memory.column_sums = layout.place(n.slots * n.row_tiles * kAreas * n.channels * sizeof(float2));
+  memory.parts = layout.place(blocks * tile_floats(plan) * sizeof(float));
+  memory.counters = layout.place(blocks * sizeof(int));
+  return layout;
+}
+
+void lay_out_forward(const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
+  auto layout = lay_out_shared(plan, n, memory);
   memory.pooled = layout.place(n.batch * kPoolSplits * n.channels * sizeof(float2));
   memory.forward_bytes = layout.size();
 }
 
 void lay_out_backward(const Training& training, const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
-  const auto blocks = static_cast<std::size_t>(plan.weights.blocks);
   const auto bands = static_cast<std::size_t>(ceil_div(training.shape.height, kBandRows));
-  Layout layout;
-  if (layout.place(n.slots * n.row_tiles * kAreas * n.channels * sizeof(float2)) != memory.column_sums) return;
+  auto layout = lay_out_shared(plan, n, memory);
   memory.gradients = layout.place(n.slots * kGradientMaps * n.positions * n.channels * n.element);
   memory.means = layout.place(n.experts * kNorms * n.channels * sizeof(float2));
-  memory.mixing = layout.place(n.slots * n.row_tiles * sizeof(float));
-  memory.parts =
-      layout.place(blocks * kTileRows * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16) * sizeof(float));
-  memory.counters = layout.place(blocks * sizeof(int));
+  memory.received = layout.place(n.slots * n.walks * n.channels * sizeof(float2));
+  memory.mixing = layout.place(n.slots * n.walks * sizeof(float));
   memory.depthwise = layout.place(n.slots * bands * kDepthwiseTaps * n.channels * sizeof(float));
   const auto attention =
       attention_vector_floats(training.shape.channels, training.shape.positions, static_cast<int>(n.chunks));
@@ -319,7 +364,7 @@ bool make_train_plan(const Training& training, TrainPlan& plan) {
   if (!Planner(training, plan).make()) return false;
   const Sizes sizes(training);
   lay_out_saved(training, sizes, plan.memory);
-  lay_out_forward(sizes, plan.memory);
+  lay_out_forward(plan, sizes, plan.memory);
   lay_out_backward(training, plan, sizes, plan.memory);
   return true;
 }

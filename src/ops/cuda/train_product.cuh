@@ -110,6 +110,21 @@ __device__ void differentiate(const ProductTask& task, const TrainColumns<kCols>
   __syncthreads();
 }
 
+template <class T>
+__device__ TileOperands<T> operands_of(const Shape& shape, const TrainingMemory& memory, const Segment& segment,
+                                       const Slot<T>& slot, int first, int cols) {
+  TileOperands<T> operands;
+  operands.map = slot.source(segment.source) + segment.source_channel;
+  operands.map_channels = shape.channels;
+  operands.weight = packed_weight<T>(memory, segment.weight) +
+                    static_cast<int64_t>(first) * segment.kernel * segment.kernel * segment.in;
+  operands.filters = cols;
+  operands.in = segment.in;
+  operands.kernel = segment.kernel;
+  operands.dilation = segment.dilation;
+  return operands;
+}
+
 template <Math kMath, int kCols>
 __device__ void run_product(const Training& training, const TrainingMemory& memory, const ProductTask& task,
                             const Job& job, char* shared) {
@@ -119,28 +134,31 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
   __shared__ float work[2 * kThreads];
   const Shape& shape = training.shape;
   const Slot<T> slot(training, memory, job.slot);
-  const int tiles = row_tiles(shape), tile_index = job.piece % tiles, first = job.piece / tiles * kCols;
+  const int part = job.piece % task.parts, piece = job.piece / task.parts;
+  const int tiles = row_tiles(shape), tile_index = piece % tiles, first = piece / tiles * kCols;
   const int first_position = tile_index * kTileRows, rows = min(kTileRows, shape.positions - first_position);
   const int cols = min(kCols, task.out - first);
   Tile tile(shape.height, shape.width, first_position, shared);
   tile.clear();
-  if (task.segment_count == 0) columns.load(training, memory, task, job.slot, first, cols);
-  for (int s = 0; s < task.segment_count; ++s) {
-    const Segment& segment = task.segments[s];
-    TileOperands<T> operands;
-    operands.map = slot.source(segment.source) + segment.source_channel;
-    operands.map_channels = shape.channels;
-    operands.weight = packed_weight<T>(memory, segment.weight) +
-                      static_cast<int64_t>(first) * segment.kernel * segment.kernel * segment.in;
-    operands.filters = cols;
-    operands.in = segment.in;
-    operands.kernel = segment.kernel;
-    operands.dilation = segment.dilation;
-    tile.begin(operands, 0, operands.stages());
-    if (s == 0) columns.load(training, memory, task, job.slot, first, cols);
-    tile.finish();
-    if (segment.negates) tile.negate();
+  columns.load(training, memory, task, job.slot, first, cols);
+  int begin = part * task.part_stages, end = begin + task.part_stages;  // of this part, counted from the segment
+  for (int s = 0; s < task.segment_count && end > 0; ++s) {
+    const auto operands = operands_of(shape, memory, task.segments[s], slot, first, cols);
+    const int stages = operands.stages();
+    if (begin < stages) {
+      tile.begin(operands, max(begin, 0), min(end, stages));
+      tile.finish();
+      if (task.segments[s].negates) tile.negate();
+    }
+    begin -= stages;
+    end -= stages;
   }
+  if (task.parts > 1 &&
+      !sum_parts<Tile::kSums>(tile.sum, floats_at(memory.work, memory.parts),
+                              reinterpret_cast<int*>(memory.work + memory.counters), part, task.parts)) {
+    return;
+  }
+  __syncthreads();  // the columns, where there was no stage
 
   auto* sums = reinterpret_cast<float*>(shared);
   float* products = sums + kTileRows * sum_pitch(kCols);

@@ -26,7 +26,9 @@ enum class Finish : int {
 
 struct ProductTask {
   int expert = 0;
-  int blocks = 0;  ///< a slot: row tiles * column tiles
+  int blocks = 0;  ///< a slot: row tiles * column tiles * parts
+  int parts = 1;   ///< of the inner dimension of all segments, summed by the last block to finish
+  int part_stages = 0;
   int out = 0, target = 0, target_channel = 0;
   Segment segments[kMaxBranches];
   int segment_count = 0;
@@ -41,8 +43,9 @@ struct ProductTask {
 
 struct ProductList {
   ProductTask tasks[kMaxProducts];
-  int count = 0;   ///< -1: more than kMaxProducts
-  int blocks = 0;  ///< for the dearest choices
+  int count = 0;
+  int blocks = 0;        ///< for the dearest choices
+  int split_blocks = 0;  ///< of those, at most so many belong to tasks of several parts; they come first
 };
 
 /// weight gradient[out, tap, in] = sum over slots and positions of gradient[position, out] * source[position + tap,

@@ -47,6 +47,7 @@ struct TrainingMemory {
   std::size_t vectors = 0;     ///< float, as Parameter::packed says
   std::size_t maps = 0;        ///< elements [slots, kSavedMaps, N, C]
   std::size_t statistics = 0;  ///< float [E, kNorms, 3, C]: mean, variance, 1 / deviation
+  std::size_t norms = 0;       ///< float4 [E, kNorms, C], ChannelNorm
   std::size_t folded = 0;      ///< float [slots, heads, C], attention as in Scratch
   std::size_t sums = 0;        ///< float [slots, chunks, heads, C]
   std::size_t totals = 0;      ///< float [slots, chunks, heads, 2]
@@ -58,11 +59,13 @@ struct TrainingMemory {
   // Offsets into `work`. Forward and backward each use it from its start.
   std::size_t pooled = 0;        ///< float2 [B, kPoolSplits, C]
   std::size_t column_sums = 0;   ///< float2 [slots, row tiles, kAreas, C]
+  std::size_t received = 0;      ///< float2 [slots, walks, C]: column sums of what reaches the fusions
   std::size_t gradients = 0;     ///< elements [slots, kGradientMaps, N, C]
   std::size_t means = 0;         ///< float2 [E, kNorms, C]: of a norm's gradient, alone and times the normed value
-  std::size_t mixing = 0;        ///< float [slots, row tiles]: parts of the gradient of the mixing weights
-  std::size_t parts = 0;         ///< float [weight blocks, sums of a tile]
-  std::size_t counters = 0;      ///< int [weight blocks], zero between launches
+  std::size_t mixing = 0;        ///< float [slots, walks]: parts of the gradient of the mixing weights
+  std::size_t parts = 0;         ///< float [split blocks, sums of a tile]
+  std::size_t counters = 0;      ///< int [split blocks], zero between kernels
+  int split_blocks = 0;          ///< of any kernel
   std::size_t depthwise = 0;     ///< float [slots, bands, taps, C]
   std::size_t slot_vectors = 0;  ///< float [slots, slot_floats]: AttentionVectors or GateVectors
   std::size_t slot_floats = 0;

@@ -180,11 +180,25 @@ class WeightTile : private WeightProducts<kMath, kCols> {
   /// Input `first_input` of the tile is tap first_input / in, channel first_input % in.
   __device__ WeightTile(int height, int width, int channels, int in, int kernel, int dilation, int first_input,
                         int filters, char* shared)
-      : shared_(shared), height_(height), width_(width), channels_(channels), filters_(filters) {
-    const int input = first_input + lane_of_copy() * kLanes<T>, tap = input / in;
-    channel_ = input - tap * in;
+      : shared_(shared),
+        height_(height),
+        width_(width),
+        position_bytes_(channels * static_cast<int>(sizeof(T))),
+        skip_y_(kRows / width),
+        skip_x_(kRows % width) {
+    const int input = first_input + copy_lane() * kLanes<T>, tap = input / in;
     dy_ = tap < kernel * kernel ? (tap / kernel - kernel / 2) * dilation : kOutside;
     dx_ = (tap % kernel - kernel / 2) * dilation;
+    const int from = copy_row() + (tap < kernel * kernel ? dy_ * width + dx_ : 0);
+    source_offset_ = from * position_bytes_ + (input - tap * in) * static_cast<int>(sizeof(T));
+#pragma unroll
+    for (int i = 0; i < kFilterCopies; ++i) {
+      const int item = static_cast<int>(threadIdx.x) + i * kThreads, row = item / kFilterChunks;
+      const int chunk = item % kFilterChunks;
+      filter_row_[i] = row < kRows && chunk * kLanes<T> < filters ? row : kOutsideRow;
+      filter_offset_[i] = row * position_bytes_ + chunk * kChunkBytes;
+      filter_place_[i] = row < kRows ? weight_place<kMath>(row, chunk) : 0;
+    }
 #pragma unroll
     for (int i = 0; i < kSums; ++i) sum[i] = 0.0F;
   }
@@ -192,16 +206,16 @@ class WeightTile : private WeightProducts<kMath, kCols> {
   /// Adds all positions of `count` images; operands(i) gives those of image i.
   template <class Operands>
   __device__ void add_images(int count, Operands&& operands) {
-    const int image_stages = (height_ * width_ + kRows - 1) / kRows, stages = count * image_stages;
-    int image = 0, row = 0;
+    const int positions = height_ * width_, stages = count * ((positions + kRows - 1) / kRows);
+    int image = 0, left = 0;  // positions of the image that are to be copied
     const auto copy = [&](int slot) {
-      if (image < count) {
-        copy_stage(operands(image), row, slot);
-        row += kRows;
-        if (row >= height_ * width_) {
-          row = 0;
-          ++image;
-        }
+      if (left <= 0 && image < count) {
+        enter(operands(image++));
+        left = positions;
+      }
+      if (left > 0) {
+        copy_stage(left, slot);
+        left -= kRows;
       }
       commit_copies();
     };
@@ -227,41 +241,66 @@ class WeightTile : private WeightProducts<kMath, kCols> {
   float sum[kSums];
 
  private:
-  static constexpr int kInputChunks = kTileRows / kLanes<T>;  ///< of a position
-  static constexpr int kOutside = -(1 << 20);
   static constexpr int kRows = weight_rows(kMath);
+  static constexpr int kInputChunks = kTileRows / kLanes<T>;  ///< of a position
+  static constexpr int kRowStep = kThreads / kInputChunks;
+  static constexpr int kRowsAThread = kRows / kRowStep;
+  static constexpr int kFilterChunks = kCols / kLanes<T>;
+  static constexpr int kFilterCopies = (kRows * kFilterChunks + kThreads - 1) / kThreads;
+  static constexpr int kOutside = -(1 << 20), kOutsideRow = 1 << 20;
 
-  __device__ static int lane_of_copy() { return static_cast<int>(threadIdx.x) % kInputChunks; }
+  __device__ static int copy_lane() { return static_cast<int>(threadIdx.x) % kInputChunks; }
+  __device__ static int copy_row() { return static_cast<int>(threadIdx.x) / kInputChunks; }
 
-  __device__ void copy_stage(const WeightOperands<T>& from, int first_row, int slot) const {
-    const uint32_t to = shared_address(shared_ + slot * weight_stage_bytes(kCols, kMath));
-    const int positions = height_ * width_;
-    constexpr int step = kThreads / kInputChunks;
+  /// Begins to copy another image.
+  __device__ void enter(const WeightOperands<T>& from) {
+    source_ = reinterpret_cast<const char*>(from.source) + source_offset_;
+    gradient_ = reinterpret_cast<const char*>(from.gradient);
 #pragma unroll
-    for (int i = 0; i < kRows / step; ++i) {
-      const int row = static_cast<int>(threadIdx.x) / kInputChunks + i * step, position = first_row + row;
-      const int y = position / width_, x = position - y * width_;
-      const bool present = position < positions && static_cast<unsigned>(y + dy_) < static_cast<unsigned>(height_) &&
-                           static_cast<unsigned>(x + dx_) < static_cast<unsigned>(width_);
-      const int64_t at = present ? static_cast<int64_t>(position + dy_ * width_ + dx_) * channels_ + channel_ : 0;
-      copy_chunk(to + weight_place<kMath>(row, lane_of_copy()), from.source + at, present);
-    }
-    constexpr int chunks = kCols / kLanes<T>;
-    const uint32_t filters = to + static_cast<uint32_t>(panels(kTileRows, kMath) * panel_bytes(kMath));
-#pragma unroll
-    for (int i = 0; i < (kRows * chunks + kThreads - 1) / kThreads; ++i) {
-      const int item = static_cast<int>(threadIdx.x) + i * kThreads;
-      if (item >= kRows * chunks) break;
-      const int row = item / chunks, chunk = item % chunks, position = first_row + row;
-      const bool present = position < positions && chunk * kLanes<T> < filters_;
-      const int64_t at = present ? static_cast<int64_t>(position) * channels_ + chunk * kLanes<T> : 0;
-      copy_chunk(filters + weight_place<kMath>(row, chunk), from.gradient + at, present);
+    for (int i = 0; i < kRowsAThread; ++i) {
+      y_[i] = (copy_row() + i * kRowStep) / width_;
+      x_[i] = (copy_row() + i * kRowStep) % width_;
     }
   }
 
+  /// `left` positions of the image, this stage's included, are to be copied. Addresses outside it are not read.
+  __device__ void copy_stage(int left, int slot) {
+    const uint32_t to = shared_address(shared_ + slot * weight_stage_bytes(kCols, kMath));
+#pragma unroll
+    for (int i = 0; i < kRowsAThread; ++i) {
+      const bool present = static_cast<unsigned>(y_[i]) < static_cast<unsigned>(height_) &&
+                           static_cast<unsigned>(y_[i] + dy_) < static_cast<unsigned>(height_) &&
+                           static_cast<unsigned>(x_[i] + dx_) < static_cast<unsigned>(width_);
+      copy_chunk(to + weight_place<kMath>(copy_row(), copy_lane()) + i * kRowStep * kStageBytes,
+                 source_ + i * kRowStep * position_bytes_, present);
+      y_[i] += skip_y_;
+      x_[i] += skip_x_;
+      if (x_[i] >= width_) {
+        x_[i] -= width_;
+        ++y_[i];
+      }
+    }
+    const uint32_t filters = to + static_cast<uint32_t>(panels(kTileRows, kMath) * panel_bytes(kMath));
+#pragma unroll
+    for (int i = 0; i < kFilterCopies; ++i) {
+      if (static_cast<int>(threadIdx.x) + i * kThreads >= kRows * kFilterChunks) break;
+      copy_chunk(filters + filter_place_[i], gradient_ + filter_offset_[i], filter_row_[i] < left);
+    }
+    source_ += kRows * position_bytes_;
+    gradient_ += kRows * position_bytes_;
+  }
+
   char* shared_;
-  int height_, width_, channels_, filters_;
-  int channel_, dy_, dx_;  ///< of the inputs that this thread copies
+  int height_, width_, position_bytes_;
+  int skip_y_, skip_x_;  // from one stage to the next
+  int dy_, dx_;          // of the inputs that this thread copies
+  int source_offset_;
+  int filter_row_[kFilterCopies], filter_offset_[kFilterCopies];
+  uint32_t filter_place_[kFilterCopies];
+  // What this thread copies next.
+  int y_[kRowsAThread], x_[kRowsAThread];
+  const char* source_ = nullptr;
+  const char* gradient_ = nullptr;
 };
 
 }  // namespace codmoe::ops::cuda
