@@ -21,10 +21,30 @@ struct Columns {
     }
     if (threadIdx.x == 0) gelu = epilogue.gelu;
   }
+};
 
-  __device__ float apply(float sum, int col) const {
-    const float value = scale[col] * sum + shift[col];
-    return (gelu ? cuda::gelu(value) : value) * gate[col];
+/// The columns of one chunk, in registers.
+template <class T>
+struct ChunkColumns {
+  float scale[kLanes<T>], shift[kLanes<T>], gate[kLanes<T>];
+  bool gelu;
+
+  template <int kCols>
+  __device__ ChunkColumns(const Columns<kCols>& columns, int col) : gelu(columns.gelu) {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      scale[i] = columns.scale[col + i];
+      shift[i] = columns.shift[col + i];
+      gate[i] = columns.gate[col + i];
+    }
+  }
+
+  __device__ void apply(float (&values)[kLanes<T>]) const {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const float value = scale[i] * values[i] + shift[i];
+      values[i] = (gelu ? cuda::gelu(value) : value) * gate[i];
+    }
   }
 };
 

@@ -82,11 +82,12 @@ __device__ void run_conv(const Layer& layer, const Scratch& scratch, const Task&
   store_sums<Tile, kCols>(tile.sum, sums);
   T* target = maps + conv.target * map_size + conv.target_channel + task.first_filter;
   const int rows = min(kTileRows, layer.shape.positions - first_position);
-  visit_chunks<T, kCols>(sums, rows, operands.filters, [&](int row, int col, const float(&values)[kLanes<T>]) {
-    float results[kLanes<T>];
-#pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) results[i] = columns.apply(values[i], col + i);
-    store_chunk(target + static_cast<int64_t>(first_position + row) * layer.shape.channels + col, results);
+  const TileColumn<T, kCols> column(operands.filters);
+  const ChunkColumns<T> chunk(columns, column.col);
+  target += static_cast<int64_t>(first_position) * layer.shape.channels + column.col;
+  column.visit(sums, rows, [&](int row, float(&values)[kLanes<T>]) {
+    chunk.apply(values);
+    store_chunk(target + row * layer.shape.channels, values);
   });
 }
 
@@ -162,6 +163,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   float mixed[Tile::kSums] = {};
   float weight_sum = 0.0F;
   Tile tile(shape.height, shape.width, first_position, shared);
+  const TileColumn<T, kCols> column(filters);
   wait_for_previous_kernel();
 
   for (int k = 0; k < shape.top_k; ++k) {
@@ -181,10 +183,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       columns.load(expert.fusion.epilogue, first_filter, filters, nullptr, layer.bfloat16_vectors);
       tile.finish();
       store_sums<Tile, kCols>(tile.sum, sums);
-      visit_chunks<T, kCols>(sums, kTileRows, filters, [&](int, int col, float(&values)[kLanes<T>]) {
-#pragma unroll
-        for (int i = 0; i < kLanes<T>; ++i) values[i] = columns.apply(values[i], col + i);
-      });
+      const ChunkColumns<T> chunk(columns, column.col);
+      column.visit(sums, kTileRows, [&](int, float(&values)[kLanes<T>]) { chunk.apply(values); });
       __syncthreads();
     }
     visit_pairs<Tile, kCols>(sums, [&](int pair, const float2& place) {
@@ -196,16 +196,16 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 
   store_sums<Tile, kCols>(mixed, sums);
-  const int64_t image_offset = static_cast<int64_t>(image) * shape.positions * shape.channels + first_filter;
-  const T* x = static_cast<const T*>(layer.x) + image_offset;
-  T* y = static_cast<T*>(layer.y) + image_offset;
-  visit_chunks<T, kCols>(sums, rows, filters, [&](int row, int col, float(&values)[kLanes<T>]) {
-    const int64_t at = static_cast<int64_t>(first_position + row) * shape.channels + col;
+  const int64_t offset =
+      (static_cast<int64_t>(image) * shape.positions + first_position) * shape.channels + first_filter + column.col;
+  const T* x = static_cast<const T*>(layer.x) + offset;
+  T* y = static_cast<T*>(layer.y) + offset;
+  column.visit(sums, rows, [&](int row, float(&values)[kLanes<T>]) {
     float residual[kLanes<T>];
-    load_chunk(x + at, residual);
+    load_chunk(x + row * shape.channels, residual);
 #pragma unroll
     for (int i = 0; i < kLanes<T>; ++i) values[i] += weight_sum * residual[i];
-    store_chunk(y + at, values);
+    store_chunk(y + row * shape.channels, values);
   });
 }
 

@@ -37,8 +37,9 @@ __device__ bool sum_parts(float (&sums)[kSums], float* partials, int* counters, 
   return true;
 }
 
-/// Floats from one row of a tile's sums to the next, in shared memory.
-__host__ __device__ constexpr int sum_pitch(int cols) { return cols + 4; }
+/// Floats from one row of a tile's sums to the next, in shared memory: an odd number of eights, so that the eight rows
+/// of a warp's pairs meet in no bank.
+__host__ __device__ constexpr int sum_pitch(int cols) { return cols / 8 % 2 == 0 ? cols + 8 : cols; }
 
 /// The pairs of sums that a thread holds, and their places in shared memory.
 template <class Tile, int kCols, class Visit>
@@ -57,16 +58,30 @@ __device__ void store_sums(const float (&sums)[Tile::kSums], float* shared) {
   __syncthreads();
 }
 
-/// Calls visit(row, col, values) for each chunk of a tile's `rows` x `cols` in shared memory. One small loop: code that
-/// runs once costs its fetch from memory, which for unrolled GELUs takes longer than their run.
-template <class T, int kCols, class Visit>
-__device__ void visit_chunks(float* shared, int rows, int cols, Visit&& visit) {
-  const int row_chunks = cols / kLanes<T>;
-#pragma unroll 1
-  for (int item = static_cast<int>(threadIdx.x); item < rows * row_chunks; item += kThreads) {
-    const int row = item / row_chunks, col = item % row_chunks * kLanes<T>;
-    visit(row, col, *reinterpret_cast<float(*)[kLanes<T>]>(shared + row * sum_pitch(kCols) + col));
+/// The part of a tile's sums in shared memory that one thread goes through: a chunk of columns, every few rows. Code
+/// that runs once costs its fetch from memory, so loops over it are small.
+template <class T, int kCols>
+struct TileColumn {
+  int col, row, step;
+  bool active;
+
+  /// Of the tile's first `cols` columns.
+  __device__ explicit TileColumn(int cols) {
+    const int chunks = cols / kLanes<T>, thread = static_cast<int>(threadIdx.x);
+    col = thread % chunks * kLanes<T>;
+    row = thread / chunks;
+    step = kThreads / chunks;
+    active = row < step;
   }
-}
+
+  /// Calls visit(row, values) for each of the thread's chunks in the first `rows` rows.
+  template <class Visit>
+  __device__ void visit(float* shared, int rows, Visit&& use) const {
+    if (!active) return;
+#pragma unroll 1
+    for (int r = row; r < rows; r += step)
+      use(r, *reinterpret_cast<float(*)[kLanes<T>]>(shared + r * sum_pitch(kCols) + col));
+  }
+};
 
 }  // namespace codmoe::ops::cuda

@@ -190,6 +190,12 @@ __global__ void __launch_bounds__(kThreads, 2)
   leave_attention_norm(training, memory, extra / blocks, extra % blocks, sizeof(T) == 2, shared);
 }
 
+/// Blocks a slot after the products of own_back_kernel.
+template <class T>
+__host__ __device__ inline int own_pieces(const Shape& shape) {
+  return strip_blocks<T>(shape) > walks(shape) ? strip_blocks<T>(shape) : walks(shape);
+}
+
 /// Through convolutions before the branches, hybrid's norm, and the magnitudes of edges.
 template <Math kMath, int kCols>
 __global__ void __launch_bounds__(kThreads, 2)
@@ -204,10 +210,11 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
     return;
   }
-  const int strips = strip_blocks<T>(training.shape), piece = extra % strips;
-  const Slot<T> slot(training, memory, extra / strips);
+  const int pieces = own_pieces<T>(training.shape), piece = extra % pieces;
+  const Slot<T> slot(training, memory, extra / pieces);
   const Stencil stencil = training.experts[slot.expert].stencil;
-  if (stencil == Stencil::edges) leave_magnitudes<T>(training.shape, slot, piece);
+  if (stencil == Stencil::edges && piece < strip_blocks<T>(training.shape))
+    leave_magnitudes<T>(training.shape, slot, piece);
   if (stencil == Stencil::depthwise && piece < walks(training.shape))
     leave_norm<T>(training, memory, slot, piece, kOwnGradient, kOwn + 1);
 }

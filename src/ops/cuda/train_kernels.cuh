@@ -52,7 +52,7 @@ class Trainer {
     launch(leave_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     products(branches_back_kernel<kMath, kCols>, plan_.branches_back, shape_.experts * shape_.channels / kNormChannels);
     check(finish_gradients(training_, memory_, BackPhase::own, stream_));
-    products(own_back_kernel<kMath, kCols>, plan_.reduce_back, shape_.slots * strip_blocks<T>(shape_));
+    products(own_back_kernel<kMath, kCols>, plan_.reduce_back, shape_.slots * own_pieces<T>(shape_));
     const int bands = depthwise_ ? band_blocks(shape_, 5) : 0;
     launch(input_kernel<T>, dim3(count(strip_blocks<T>(shape_) * shape_.batch + bands * shape_.slots)), 0, training_,
            memory_, bands);
@@ -78,13 +78,13 @@ class Trainer {
   dim3 pieces(int more, int of) const { return {count(walks(shape_) + more), count(of)}; }
   int attention_blocks() const { return attention_ ? shape_.slots * attention_chunks<T>(shape_) : 0; }
 
-  static_assert(product_bytes(kCols) <= kSharedBytes && softmax_gradient_bytes<T>(kMaxChannels) <= kSharedBytes &&
-                weight_tile_bytes(kCols, kMath) <= kSharedBytes);
+  static_assert(product_bytes<kMath>(kCols) <= kSharedBytes &&
+                softmax_gradient_bytes<T>(kMaxChannels) <= kSharedBytes && weight_bytes<kMath>(kCols) <= kSharedBytes);
 
   template <class... Parameters>
   void products(void (*kernel)(Parameters...), const ProductList& list, int extra) {
     if (list.blocks + extra == 0) return;
-    const int bytes = std::max(product_bytes(kCols), softmax_gradient_bytes<T>(shape_.channels));
+    const int bytes = std::max(product_bytes<kMath>(kCols), softmax_gradient_bytes<T>(shape_.channels));
     launch(kernel, dim3(count(list.blocks + extra)), bytes, training_, list, memory_);
   }
 
@@ -98,9 +98,8 @@ class Trainer {
   void weights() {
     int blocks = plan_.weights.blocks + shape_.channels / kRouterChannels;
     for (int e = 0; e < shape_.experts; ++e) blocks += vector_blocks(training_.experts[e], shape_.channels);
-    const int sums = kTileRows * sum_pitch(kCols) * static_cast<int>(sizeof(float));
-    launch(weights_kernel<kMath, kCols>, dim3(count(blocks)), std::max(weight_tile_bytes(kCols, kMath), sums),
-           training_, plan_.weights, memory_);
+    launch(weights_kernel<kMath, kCols>, dim3(count(blocks)), weight_bytes<kMath>(kCols), training_, plan_.weights,
+           memory_);
   }
 
   const Training& training_;

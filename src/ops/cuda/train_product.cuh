@@ -9,68 +9,11 @@
 
 namespace codmoe::ops::cuda {
 
-/// Shared memory of a block: a tile's copies, or two tiles of sums.
-__host__ __device__ constexpr int product_bytes(int cols) {
-  const int sums = 2 * kTileRows * sum_pitch(cols) * static_cast<int>(sizeof(float));
-  return sums > tile_bytes(cols) ? sums : tile_bytes(cols);
-}
-
-/// Mean of each column over `rows` rows and the sum of squares around it. The squares are taken around the first row,
-/// near enough to the mean for float32.
-template <int kCols>
-__device__ void column_statistics(const float* sums, int rows, int cols, float2* result, float* work) {
-  constexpr int groups = kThreads / kCols;
-  const int col = static_cast<int>(threadIdx.x) % kCols, group = static_cast<int>(threadIdx.x) / kCols;
-  const float origin = sums[col];
-  if (group < groups) {
-    float first = 0.0F, second = 0.0F;
-    for (int row = group; row < rows; row += groups) {
-      const float value = sums[row * sum_pitch(kCols) + col] - origin;
-      first += value;
-      second += value * value;
-    }
-    work[(group * 2) * kCols + col] = first;
-    work[(group * 2 + 1) * kCols + col] = second;
-  }
-  __syncthreads();
-  if (group > 0 || col >= cols) return;
-  float first = 0.0F, second = 0.0F;
-  for (int g = 0; g < groups; ++g) {
-    first += work[(g * 2) * kCols + col];
-    second += work[(g * 2 + 1) * kCols + col];
-  }
-  const float mean = first / static_cast<float>(rows);
-  result[col] = {origin + mean, fmaxf(second - first * mean, 0.0F)};
-}
-
-/// Sums of two tiles' columns.
-template <int kCols>
-__device__ void column_totals(const float* a, const float* b, int rows, int cols, float2* result, float* work) {
-  constexpr int groups = kThreads / kCols;
-  const int col = static_cast<int>(threadIdx.x) % kCols, group = static_cast<int>(threadIdx.x) / kCols;
-  if (group < groups) {
-    float first = 0.0F, second = 0.0F;
-    for (int row = group; row < rows; row += groups) {
-      first += a[row * sum_pitch(kCols) + col];
-      second += b[row * sum_pitch(kCols) + col];
-    }
-    work[(group * 2) * kCols + col] = first;
-    work[(group * 2 + 1) * kCols + col] = second;
-  }
-  __syncthreads();
-  if (group > 0 || col >= cols) return;
-  float2 total{0.0F, 0.0F};
-  for (int g = 0; g < groups; ++g) {
-    total.x += work[(g * 2) * kCols + col];
-    total.y += work[(g * 2 + 1) * kCols + col];
-  }
-  result[col] = total;
-}
-
 /// What a tile's columns need after its sums.
 template <int kCols>
 struct TrainColumns {
-  float mean[kCols], rstd[kCols], gamma[kCols], beta[kCols], bias[kCols], gate[kCols];
+  ChannelNorm norm[kCols];
+  float bias[kCols], gate[kCols];
 
   __device__ void load(const Training& training, const TrainingMemory& memory, const ProductTask& task, int slot,
                        int first, int count) {
@@ -79,35 +22,123 @@ struct TrainColumns {
     const int channel = task.target_channel + first + col;
     bias[col] = task.bias >= 0 ? packed_vector(memory, task.bias)[first + col] : 0.0F;
     gate[col] = task.gated ? slot_row(training, memory.saved, memory.answers, slot)[channel] : 1.0F;
-    const ChannelNorm norm =
-        task.norm >= 0 ? channel_norm(training, memory, task.expert, task.norm, channel) : ChannelNorm();
-    mean[col] = norm.mean;
-    rstd[col] = norm.rstd;
-    gamma[col] = norm.gamma;
-    beta[col] = norm.beta;
+    norm[col] = task.norm >= 0 ? channel_norm(training, memory, task.expert, task.norm, channel) : ChannelNorm();
   }
-  __device__ ChannelNorm norm(int col) const { return {mean[col], rstd[col], gamma[col], beta[col]}; }
 };
 
-/// Turns the gradient of what the fusion read (or of the normed map) into that before GELU (and norm), and leaves the
-/// factors whose column sums the norm's gradient needs; without a norm, the gate's gradient.
+/// Two sums over the rows of each of a thread's columns.
+template <class T>
+struct ColumnPairs {
+  float first[kLanes<T>] = {}, second[kLanes<T>] = {};
+
+  /// Leaves the sums over all threads in `pairs` [cols]. `work` holds 2 * kThreads * kLanes floats.
+  template <int kCols>
+  __device__ void reduce(const TileColumn<T, kCols>& column, int cols, float2* pairs, float* work) const {
+    float* other = work + column.step * cols;
+    if (column.active) {
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i) {
+        work[column.row * cols + column.col + i] = first[i];
+        other[column.row * cols + column.col + i] = second[i];
+      }
+    }
+    __syncthreads();
+    const int col = static_cast<int>(threadIdx.x);
+    if (col >= cols) return;
+    float2 total{0.0F, 0.0F};
+    for (int row = 0; row < column.step; ++row) {
+      total.x += work[row * cols + col];
+      total.y += other[row * cols + col];
+    }
+    pairs[col] = total;
+  }
+};
+
+/// A tile after its products, in shared memory, and where its results go.
 template <class T, int kCols>
-__device__ void differentiate(const ProductTask& task, const TrainColumns<kCols>& columns, const T* before,
-                              int channels, int rows, int cols, float* sums, float* products) {
-  visit_chunks<T, kCols>(sums, rows, cols, [&](int row, int col, float(&values)[kLanes<T>]) {
-    float z[kLanes<T>];
-    load_chunk(before + static_cast<int64_t>(row) * channels + col, z);
+struct FinishedTile {
+  const ProductTask& task;
+  const TrainColumns<kCols>& columns;
+  float *sums, *work;  ///< the tile, and 2 * kThreads * kLanes floats
+  T* target;           ///< the tile's first value
+  float2* pairs;       ///< of the tile's columns
+  int channels, rows, cols;
+
+  /// Adds the bias and stores; sums of the columns, or of their distance from the first row and its square.
+  __device__ void store() const {
+    const TileColumn<T, kCols> column(cols);
+    const bool statistics = task.finish == Finish::statistics;
+    ColumnPairs<T> pair;
+    float bias[kLanes<T>], origin[kLanes<T>];
 #pragma unroll
     for (int i = 0; i < kLanes<T>; ++i) {
-      const ChannelNorm norm = columns.norm(col + i);
-      const float upstream = values[i], input = norm.apply(z[i]);
-      if (task.gelu) values[i] *= gelu_gradient(input);
-      values[i] *= columns.gate[col + i];
-      products[row * sum_pitch(kCols) + col + i] =
-          task.norm >= 0 ? values[i] * norm.normed(z[i]) : upstream * gelu(input);
+      bias[i] = columns.bias[column.col + i];
+      origin[i] = statistics ? sums[column.col + i] : 0.0F;
     }
-  });
-  __syncthreads();
+    column.visit(sums, rows, [&](int row, const float(&values)[kLanes<T>]) {
+      float results[kLanes<T>];
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i) {
+        const float value = values[i] - origin[i];
+        results[i] = values[i] + bias[i];
+        pair.first[i] += value;
+        pair.second[i] += value * value;
+      }
+      store_chunk(target + row * channels + column.col, results);
+    });
+    if (task.finish == Finish::store) return;
+    pair.reduce(column, cols, pairs, work);
+    if (statistics) center(origin_of_column());
+  }
+
+  /// Times the derivative of GELU and of the gate; sums for the norm's gradient, or for the gate's without a norm.
+  __device__ void differentiate(const T* before) const {
+    const TileColumn<T, kCols> column(cols);
+    ColumnPairs<T> pair;
+    ChannelNorm norm[kLanes<T>];
+    float gate[kLanes<T>];
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      norm[i] = columns.norm[column.col + i];
+      gate[i] = columns.gate[column.col + i];
+    }
+    column.visit(sums, rows, [&](int row, const float(&values)[kLanes<T>]) {
+      float z[kLanes<T>], results[kLanes<T>];
+      load_chunk(before + row * channels + column.col, z);
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i) {
+        const float input = norm[i].apply(z[i]);
+        results[i] = values[i] * gate[i] * (task.gelu ? gelu_gradient(input) : 1.0F);
+        pair.first[i] += results[i];
+        pair.second[i] += task.norm >= 0 ? results[i] * norm[i].normed(z[i]) : values[i] * gelu(input);
+      }
+      store_chunk(target + row * channels + column.col, results);
+    });
+    pair.reduce(column, cols, pairs, work);
+  }
+
+ private:
+  __device__ float origin_of_column() const {
+    const int col = static_cast<int>(threadIdx.x);
+    return col < cols ? sums[col] : 0.0F;
+  }
+
+  /// Sums around `origin` become the mean and the squares around it; by the thread that summed the column.
+  __device__ void center(float origin) const {
+    const int col = static_cast<int>(threadIdx.x);
+    if (col >= cols) return;
+    const float2 pair = pairs[col];
+    const float mean = pair.x / static_cast<float>(rows);
+    pairs[col] = {origin + mean, fmaxf(pair.y - pair.x * mean, 0.0F)};
+  }
+};
+
+/// Shared memory of a block: a tile's copies, or its sums and room to reduce them.
+template <Math kMath>
+__host__ __device__ constexpr int product_bytes(int cols) {
+  const int sums = kTileRows * sum_pitch(cols) + 2 * kThreads * kLanes<typename Product<kMath>::Element>;
+  const int bytes = sums * static_cast<int>(sizeof(float));
+  return bytes > tile_bytes(cols) ? bytes : tile_bytes(cols);
 }
 
 template <class T>
@@ -131,7 +162,6 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
   using Tile = ConvTile<kMath, kCols>;
   using T = typename Tile::T;
   __shared__ TrainColumns<kCols> columns;
-  __shared__ float work[2 * kThreads];
   const Shape& shape = training.shape;
   const Slot<T> slot(training, memory, job.slot);
   const int part = job.piece % task.parts, piece = job.piece / task.parts;
@@ -161,24 +191,23 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
   __syncthreads();  // the columns, where there was no stage
 
   auto* sums = reinterpret_cast<float*>(shared);
-  float* products = sums + kTileRows * sum_pitch(kCols);
   store_sums<Tile, kCols>(tile.sum, sums);
   const int channel = task.target_channel + first;
   const int64_t at = static_cast<int64_t>(first_position) * shape.channels + channel;
-  float2* pairs = column_sums(training, memory, job.slot, tile_index, task.area) + channel;
+  const FinishedTile<T, kCols> finished{task,
+                                        columns,
+                                        sums,
+                                        sums + kTileRows * sum_pitch(kCols),
+                                        slot.map(task.target) + at,
+                                        column_sums(training, memory, job.slot, tile_index, task.area) + channel,
+                                        shape.channels,
+                                        rows,
+                                        cols};
   if (task.finish == Finish::gradient) {
-    differentiate<T, kCols>(task, columns, slot.map(task.before) + at, shape.channels, rows, cols, sums, products);
+    finished.differentiate(slot.map(task.before) + at);
+  } else {
+    finished.store();
   }
-  T* target = slot.map(task.target) + at;
-  visit_chunks<T, kCols>(sums, rows, cols, [&](int row, int col, float(&values)[kLanes<T>]) {
-#pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) values[i] += columns.bias[col + i];
-    store_chunk(target + static_cast<int64_t>(row) * shape.channels + col, values);
-  });
-  __syncthreads();
-  if (task.finish == Finish::statistics) column_statistics<kCols>(sums, rows, cols, pairs, work);
-  if (task.finish == Finish::sums) column_totals<kCols>(sums, sums, rows, cols, pairs, work);
-  if (task.finish == Finish::gradient) column_totals<kCols>(sums, products, rows, cols, pairs, work);
 }
 
 }  // namespace codmoe::ops::cuda

@@ -40,6 +40,29 @@ __device__ inline WeightJob find_weight_job(const WeightList& list, const int64_
   return found;
 }
 
+/// Floats from one filter to the next, in shared memory.
+constexpr int kTransposedPitch = kTileRows + 4;
+
+/// Writes a tile's sums to shared memory with filters as rows, for the whole block.
+template <class Tile, int kCols>
+__device__ void store_transposed(const float (&sums)[Tile::kSums], float* shared) {
+#pragma unroll
+  for (int pair = 0; pair < Tile::kSums / 2; ++pair) {
+    const int col = Tile::col_of(pair);
+    if (col >= kCols) continue;
+    float* place = shared + col * kTransposedPitch + Tile::row_of(pair);
+    place[0] = sums[2 * pair];
+    place[kTransposedPitch] = sums[2 * pair + 1];
+  }
+  __syncthreads();
+}
+
+template <Math kMath>
+__host__ __device__ constexpr int weight_bytes(int cols) {
+  const int sums = cols * kTransposedPitch * static_cast<int>(sizeof(float));
+  return sums > weight_tile_bytes(cols, kMath) ? sums : weight_tile_bytes(cols, kMath);
+}
+
 template <Math kMath, int kCols>
 __device__ void run_weight(const Training& training, const TrainingMemory& memory, const WeightList& list,
                            const WeightJob& job, int* slots_of_task, char* shared) {
@@ -65,14 +88,15 @@ __device__ void run_weight(const Training& training, const TrainingMemory& memor
     return;
   }
   auto* sums = reinterpret_cast<float*>(shared);
-  store_sums<Tile, kCols>(tile.sum, sums);
+  store_transposed<Tile, kCols>(tile.sum, sums);
   const Parameter& parameter = training.parameters[task.parameter];
   const int inputs = min(kTileRows, task.kernel * task.kernel * task.in - first_input);
-  for (int item = static_cast<int>(threadIdx.x); item < inputs * filters; item += kThreads) {
-    const int filter = item / inputs, input = item - filter * inputs, tap = (first_input + input) / task.in;
-    store_gradient(parameter, first_filter + filter, first_input + input - tap * task.in, tap,
-                   sums[input * sum_pitch(kCols) + filter]);
-  }
+  const int input = static_cast<int>(threadIdx.x) % kTileRows, groups = kThreads / kTileRows;
+  if (input >= inputs) return;
+  const int tap = (first_input + input) / task.in, in = first_input + input - tap * task.in;
+#pragma unroll 4
+  for (int filter = static_cast<int>(threadIdx.x) / kTileRows; filter < filters; filter += groups)
+    store_gradient(parameter, first_filter + filter, in, tap, sums[filter * kTransposedPitch + input]);
 }
 
 }  // namespace codmoe::ops::cuda
