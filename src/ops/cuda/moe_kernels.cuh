@@ -163,7 +163,6 @@ __global__ void __launch_bounds__(kThreads, 2)
   float mixed[Tile::kSums] = {};
   float weight_sum = 0.0F;
   Tile tile(shape.height, shape.width, first_position, shared);
-  const TileColumn<T, kCols> column(filters);
   wait_for_previous_kernel();
 
   for (int k = 0; k < shape.top_k; ++k) {
@@ -183,6 +182,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       columns.load(expert.fusion.epilogue, first_filter, filters, nullptr, layer.bfloat16_vectors);
       tile.finish();
       store_sums<Tile, kCols>(tile.sum, sums);
+      const TileColumn<T, kCols> column(filters);
       const ChunkColumns<T> chunk(columns, column.col);
       column.visit(sums, kTileRows, [&](int, float(&values)[kLanes<T>]) { chunk.apply(values); });
       __syncthreads();
@@ -196,6 +196,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 
   store_sums<Tile, kCols>(mixed, sums);
+  const TileColumn<T, kCols> column(filters);
   const int64_t offset =
       (static_cast<int64_t>(image) * shape.positions + first_position) * shape.channels + first_filter + column.col;
   const T* x = static_cast<const T*>(layer.x) + offset;

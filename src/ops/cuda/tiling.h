@@ -8,7 +8,6 @@ namespace codmoe::ops::cuda {
 constexpr int kThreads = 256;     ///< a block of the experts' kernels
 constexpr int kTileRows = 128;    ///< positions of one tile of a convolution
 constexpr int kStageBytes = 128;  ///< of the inner dimension, copied and multiplied at a time
-constexpr int kWalkRows = 32;     ///< positions of a block that goes through maps value by value
 constexpr int kStrip = 2;         ///< rows that one thread of a stencil computes, so that a row of loads serves several
 constexpr int kPoolSplits = 16;   ///< blocks that share one image's mean
 

@@ -63,8 +63,6 @@ __device__ inline bool is_depthwise(const Training& training, int expert) {
 }
 
 __host__ __device__ inline int row_tiles(const Shape& shape) { return (shape.positions + kTileRows - 1) / kTileRows; }
-/// Blocks of kWalkRows positions of one image.
-__host__ __device__ inline int walks(const Shape& shape) { return (shape.positions + kWalkRows - 1) / kWalkRows; }
 
 /// Column sums [C] of one row tile of a slot.
 __device__ inline float2* column_sums(const Training& training, const TrainingMemory& memory, int slot, int tile,

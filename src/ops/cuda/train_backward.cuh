@@ -54,7 +54,7 @@ __device__ inline GateVectors gate_vectors(const Training& training, const Train
 
 /// Sums of the gradient of y; attention's queries once more. Grid (walks + heads, slots).
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     receive_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kThreads * kLanes<T> + 2 * kMaxChannels];
   const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
@@ -91,7 +91,7 @@ __device__ inline void enter_router(const Training& training, const TrainingMemo
 
 /// Gradients before the fusions' norms; attention's answers; the router. Grid (walks + heads + 1, slots).
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     enter_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[2 * kMaxChannels + kThreads * kLanes<T>];
   wait_for_previous_kernel();
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 /// Gradients before the branches' norms; attention's keys; the gate. Grid (walks + heads, slots).
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     leave_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[3 * kMaxChannels + kThreads * kLanes<T>];
   wait_for_previous_kernel();
@@ -282,7 +282,7 @@ __device__ void input_gradient(const Training& training, const TrainingMemory& m
 
 /// The gradient of x, and bands of depthwise weight gradients. Grid strip_blocks * B + depthwise * slots.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     input_kernel(const __grid_constant__ Training training, TrainingMemory memory, int depthwise_blocks) {
   wait_for_previous_kernel();
   const int strips = strip_blocks<T>(training.shape);

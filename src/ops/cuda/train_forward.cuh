@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 /// What the fusions read; attention's answers. Grid (walks + heads, slots).
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     activate_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   __shared__ float shared[kMaxChannels];
   wait_for_previous_kernel();
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 /// Grid (walks, B).
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     mix_kernel(const __grid_constant__ Training training, TrainingMemory memory) {
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();

@@ -13,7 +13,7 @@ struct Walk {
   bool active;
 
   /// Of part `index` of the image, `size` positions each.
-  __device__ Walk(const Shape& shape, int index, int size = kWalkRows) {
+  __device__ Walk(const Shape& shape, int index, int size) {
     const int chunks = shape.channels / kLanes<T>, thread = static_cast<int>(threadIdx.x);
     rows = kThreads / chunks;
     row = thread / chunks;
@@ -32,21 +32,26 @@ struct Walk {
   }
 };
 
-/// The norms of a thread's channels.
+/// scale * value + shift is the norm of a thread's channels.
 template <class T>
 struct ChunkNorm {
-  ChannelNorm of[kLanes<T>];
+  float scale[kLanes<T>], shift[kLanes<T>];
 
   __device__ ChunkNorm(const Training& training, const TrainingMemory& memory, int expert, int norm, int channel) {
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) of[i] = channel_norm(training, memory, expert, norm, channel + i);
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const ChannelNorm of = channel_norm(training, memory, expert, norm, channel + i);
+      scale[i] = of.gamma * of.rstd;
+      shift[i] = of.beta - of.mean * scale[i];
+    }
   }
+  __device__ float apply(int i, float value) const { return scale[i] * value + shift[i]; }
 };
 
 /// Hybrid: map 1 = norm of map 2.
 template <class T>
 __device__ void norm_own(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
-  const Walk<T> walk(training.shape, index);
+  const Walk<T> walk(training.shape, index, walk_rows(training.shape));
   const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
   const T* from = slot.map(kOwn + 1);
   T* to = slot.map(kOwn);
@@ -54,7 +59,7 @@ __device__ void norm_own(const Training& training, const TrainingMemory& memory,
     float values[kLanes<T>];
     load_chunk(from + at, values);
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) values[i] = norm.of[i].apply(values[i]);
+    for (int i = 0; i < kLanes<T>; ++i) values[i] = norm.apply(i, values[i]);
     store_chunk(to + at, values);
   });
 }
@@ -62,13 +67,16 @@ __device__ void norm_own(const Training& training, const TrainingMemory& memory,
 /// What the fusion reads: GELU of the branches' norm, or GELU times gate.
 template <class T>
 __device__ void activate(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
-  const Walk<T> walk(training.shape, index);
+  const Walk<T> walk(training.shape, index, walk_rows(training.shape));
   const bool gated = training.experts[slot.expert].hidden > 0, own = is_depthwise(training, slot.expert);
   ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
   float gate[kLanes<T>];
 #pragma unroll
   for (int i = 0; i < kLanes<T>; ++i) {
-    if (own) norm.of[i] = ChannelNorm();  // its norm came before
+    if (own) {  // its norm came before
+      norm.scale[i] = 1.0F;
+      norm.shift[i] = 0.0F;
+    }
     gate[i] = gated ? slot_row(training, memory.saved, memory.answers, slot.index)[walk.channel + i] : 1.0F;
   }
   const T* from = slot.map(kBranches);
@@ -77,7 +85,7 @@ __device__ void activate(const Training& training, const TrainingMemory& memory,
     float values[kLanes<T>];
     load_chunk(from + at, values);
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) values[i] = gelu(norm.of[i].apply(values[i])) * gate[i];
+    for (int i = 0; i < kLanes<T>; ++i) values[i] = gelu(norm.apply(i, values[i])) * gate[i];
     store_chunk(to + at, values);
   });
 }
@@ -129,7 +137,7 @@ __device__ void mix(const Training& training, const TrainingMemory& memory, int 
     mixed[k].load(training, memory, slot);
   }
   __syncthreads();
-  const Walk<T> walk(shape, index);
+  const Walk<T> walk(shape, index, walk_rows(shape));
   const int64_t image_at = static_cast<int64_t>(image) * shape.positions * shape.channels;
   const T* x = static_cast<const T*>(training.x) + image_at;
   T* y = static_cast<T*>(training.y) + image_at;
@@ -198,29 +206,38 @@ __device__ void measure(const Training& training, const TrainingMemory& memory, 
 template <class T>
 __device__ void receive(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index,
                         float* shared) {
-  const Walk<T> walk(training.shape, index);
+  const Walk<T> walk(training.shape, index, walk_rows(training.shape));
   const TrainExpert& expert = training.experts[slot.expert];
   const bool attention = expert.heads > 0, normed = expert.fusion.norm >= 0 && !attention;
-  const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
+  ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
   const T* fusion = slot.map(kFusion);
   const T* upstream = static_cast<const T*>(training.y_gradient) + static_cast<int64_t>(slot.image) * slot.map_size;
   const float* constant = slot_row(training, memory.saved, memory.projected, slot.index);
+#pragma unroll
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if (attention) norm.shift[i] = constant[walk.channel + i];
+  }
   float first[kLanes<T>] = {}, second[kLanes<T>] = {}, mixing = 0.0F;
   walk.positions(training.shape.channels, [&](int at) {
-    float gradient[kLanes<T>], x[kLanes<T>], z[kLanes<T>];
+    float gradient[kLanes<T>], x[kLanes<T>], z[kLanes<T>] = {};
     load_chunk(upstream + at, gradient);
     load_chunk(slot.x + at, x);
     if (!attention) load_chunk(fusion + at, z);
 #pragma unroll
     for (int i = 0; i < kLanes<T>; ++i) {
-      const float input = attention ? constant[walk.channel + i] : norm.of[i].apply(z[i]);
+      const float input = norm.apply(i, z[i]);
       mixing += gradient[i] * ((normed ? gelu(input) : input) + x[i]);
       const float value = slot.weight * gradient[i] * (normed ? gelu_gradient(input) : 1.0F);
       first[i] += value;
-      if (normed) second[i] += value * norm.of[i].normed(z[i]);
+      second[i] += value * z[i];
     }
   });
-  sum_columns(walk, training.shape.channels, first, second, received_sums(training, memory, slot.index, index), shared);
+  float2* pairs = received_sums(training, memory, slot.index, index);
+  sum_columns(walk, training.shape.channels, first, second, pairs, shared);
+  for (int c = static_cast<int>(threadIdx.x); c < training.shape.channels; c += kThreads) {  // summed by this thread
+    const ChannelNorm channel = channel_norm(training, memory, slot.expert, 1, c);
+    pairs[c].y = channel.rstd * (pairs[c].y - channel.mean * pairs[c].x);
+  }
   __syncthreads();
   mixing = sum_over_warp(mixing);
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = mixing;
@@ -231,22 +248,31 @@ __device__ void receive(const Training& training, const TrainingMemory& memory, 
   floats_at(memory.work, memory.mixing)[slot.index * walks(training.shape) + index] = total;
 }
 
-/// The norm's own part of its gradient: gradients `value` after it become gradients before it.
-__device__ inline float through_norm(const ChannelNorm& norm, const float2& means, float z, float value) {
-  return norm.gamma * norm.rstd * (value - means.x - norm.normed(z) * means.y);
-}
+/// gradient * scale + z * slope + shift is the gradient before a norm, from the one after it and the value z before it.
+template <class T>
+struct ThroughNorm {
+  float scale[kLanes<T>], slope[kLanes<T>], shift[kLanes<T>];
+
+  __device__ ThroughNorm(const Training& training, const TrainingMemory& memory, int expert, int norm, int channel) {
+#pragma unroll
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const ChannelNorm of = channel_norm(training, memory, expert, norm, channel + i);
+      const float2 means = means_of(training, memory, expert, norm)[channel + i];
+      scale[i] = of.gamma * of.rstd;
+      slope[i] = -scale[i] * of.rstd * means.y;
+      shift[i] = -scale[i] * means.x - slope[i] * of.mean;
+    }
+  }
+  __device__ float apply(int i, float gradient, float z) const { return scale[i] * gradient + slope[i] * z + shift[i]; }
+};
 
 /// Gradient of the fusion's result before its norm.
 template <class T>
 __device__ void enter_fusion(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index) {
-  const Walk<T> walk(training.shape, index);
+  const Walk<T> walk(training.shape, index, walk_rows(training.shape));
   const bool normed = training.experts[slot.expert].fusion.norm >= 0;
   const ChunkNorm<T> norm(training, memory, slot.expert, 1, walk.channel);
-  float2 means[kLanes<T>] = {};
-  if (normed) {
-#pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) means[i] = means_of(training, memory, slot.expert, 1)[walk.channel + i];
-  }
+  const ThroughNorm<T> through(training, memory, slot.expert, 1, walk.channel);
   const T* fusion = slot.map(kFusion);
   const T* upstream = static_cast<const T*>(training.y_gradient) + static_cast<int64_t>(slot.image) * slot.map_size;
   T* to = slot.map(kFusionGradient);
@@ -257,10 +283,7 @@ __device__ void enter_fusion(const Training& training, const TrainingMemory& mem
 #pragma unroll
     for (int i = 0; i < kLanes<T>; ++i) {
       gradient[i] *= slot.weight;
-      if (normed) {
-        gradient[i] *= gelu_gradient(norm.of[i].apply(z[i]));
-        gradient[i] = through_norm(norm.of[i], means[i], z[i], gradient[i]);
-      }
+      if (normed) gradient[i] = through.apply(i, gradient[i] * gelu_gradient(norm.apply(i, z[i])), z[i]);
     }
     store_chunk(to + at, gradient);
   });
@@ -270,11 +293,8 @@ __device__ void enter_fusion(const Training& training, const TrainingMemory& mem
 template <class T>
 __device__ void leave_norm(const Training& training, const TrainingMemory& memory, const Slot<T>& slot, int index,
                            int gradient_map, int before_map) {
-  const Walk<T> walk(training.shape, index);
-  const ChunkNorm<T> norm(training, memory, slot.expert, 0, walk.channel);
-  float2 means[kLanes<T>];
-#pragma unroll
-  for (int i = 0; i < kLanes<T>; ++i) means[i] = means_of(training, memory, slot.expert, 0)[walk.channel + i];
+  const Walk<T> walk(training.shape, index, walk_rows(training.shape));
+  const ThroughNorm<T> through(training, memory, slot.expert, 0, walk.channel);
   const T* before = slot.map(before_map);
   T* gradients = slot.map(gradient_map);
   walk.positions(training.shape.channels, [&](int at) {
@@ -282,7 +302,7 @@ __device__ void leave_norm(const Training& training, const TrainingMemory& memor
     load_chunk(gradients + at, gradient);
     load_chunk(before + at, z);
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) gradient[i] = through_norm(norm.of[i], means[i], z[i], gradient[i]);
+    for (int i = 0; i < kLanes<T>; ++i) gradient[i] = through.apply(i, gradient[i], z[i]);
     store_chunk(gradients + at, gradient);
   });
 }

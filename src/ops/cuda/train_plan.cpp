@@ -281,7 +281,7 @@ struct Sizes {
         experts(static_cast<std::size_t>(training.shape.experts)),
         element(static_cast<std::size_t>(element_bytes(training.math))),
         row_tiles(static_cast<std::size_t>(ceil_div(training.shape.positions, kTileRows))),
-        walks(static_cast<std::size_t>(ceil_div(training.shape.positions, kWalkRows))),
+        walks(static_cast<std::size_t>(cuda::walks(training.shape))),
         chunks(static_cast<std::size_t>(
             ceil_div(training.shape.positions, attention_positions(element_bytes(training.math))))) {}
 };
