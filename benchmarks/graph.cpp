@@ -14,8 +14,8 @@
 
 namespace codmoe::bench {
 
-bool can_capture(moe::Dispatch dispatch, bool training, const c10::Device& device) {
-  return device.is_cuda() && (dispatch == moe::Dispatch::dense || (dispatch == moe::Dispatch::fused && !training));
+bool can_capture(moe::Dispatch dispatch, const c10::Device& device) {
+  return device.is_cuda() && (dispatch == moe::Dispatch::dense || dispatch == moe::Dispatch::fused);
 }
 
 #ifdef CODMOE_CUDA

@@ -13,7 +13,7 @@ enum class Launch {
 constexpr auto enum_names(Launch) { return core::names<Launch>({{"eager", Launch::eager}, {"graph", Launch::graph}}); }
 
 /// Whether a pass of this strategy can be captured: it must not read its routes on the host.
-bool can_capture(moe::Dispatch dispatch, bool training, const c10::Device& device);
+bool can_capture(moe::Dispatch dispatch, const c10::Device& device);
 
 /// The same workload, its call captured after two ordinary calls on the first set of inputs. Inputs that `prepare`
 /// brings into place are seen, as long as it writes them to the same memory.

@@ -57,7 +57,7 @@ std::vector<Way> ways(const LayerOptions& options, LayerSetup& setup, const Case
       }
     }
     for (const auto launch : options.launch) {
-      const bool possible = launch == Launch::eager || can_capture(dispatch, which.pass == Pass::train, device);
+      const bool possible = launch == Launch::eager || can_capture(dispatch, device);
       if (possible) list.push_back({dispatch, launch});
     }
   }

@@ -22,6 +22,10 @@ for folder in "$torch_lib"/../../nvidia/*/lib; do
   if [ -d "$folder" ]; then libraries="$libraries:$folder"; fi
 done
 
+LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+  "$bin/codmoe-bench" layer --config "$here/../configs/bench/layer.yaml" --device cuda --batch "$batches" \
+  --dtype "$dtypes" --json "$out/layer.json" "$@" | tee "$out/codmoe.txt"
+
 peer_dtypes="$(sed 's/float32/fp32/; s/tf32/tf32-cl/; s/bfloat16/bf16-cl/' <<<"$dtypes")"
 peer() {
   python3 "$here/peers/moe_layer.py" --batches "$batches" --dtypes "$peer_dtypes" --compile "$compile" "$@"
@@ -29,10 +33,6 @@ peer() {
 peer --modes sequential,gathered,dense,dense-c | tee "$out/peer.txt"
 # The GPU's time alone: only `dense` never waits for the GPU, so only there does the delay kernel hide the host.
 peer --modes dense,dense-c --queued | tee "$out/peer_queued.txt"
-
-LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
-  "$bin/codmoe-bench" layer --config "$here/../configs/bench/layer.yaml" --device cuda --batch "$batches" \
-  --dtype "$dtypes" --json "$out/layer.json" "$@" | tee "$out/codmoe.txt"
 
 python3 "$here/layer_table.py" --peer "$out/peer.txt" --queued "$out/peer_queued.txt" --codmoe "$out/layer.json" |
   tee "$out/table.md"

@@ -8,7 +8,7 @@ namespace codmoe::ops::cuda {
 
 template <int kCols>
 struct Columns {
-  float scale[kCols], shift[kCols], gate[kCols];
+  alignas(16) float scale[kCols], shift[kCols], gate[kCols];
   bool gelu;
 
   /// Called by the whole block; a barrier must follow before use. `gates` holds a value a channel, or is null.
@@ -26,16 +26,16 @@ struct Columns {
 /// The columns of one chunk, in registers.
 template <class T>
 struct ChunkColumns {
-  float scale[kLanes<T>], shift[kLanes<T>], gate[kLanes<T>];
+  alignas(16) float scale[kLanes<T>], shift[kLanes<T>], gate[kLanes<T>];
   bool gelu;
 
   template <int kCols>
   __device__ ChunkColumns(const Columns<kCols>& columns, int col) : gelu(columns.gelu) {
 #pragma unroll
-    for (int i = 0; i < kLanes<T>; ++i) {
-      scale[i] = columns.scale[col + i];
-      shift[i] = columns.shift[col + i];
-      gate[i] = columns.gate[col + i];
+    for (int i = 0; i < kLanes<T>; i += 4) {
+      copy_four(scale + i, columns.scale + col + i);
+      copy_four(shift + i, columns.shift + col + i);
+      copy_four(gate + i, columns.gate + col + i);
     }
   }
 

@@ -39,6 +39,11 @@ __device__ inline void store_chunk(T* to, const float (&values)[kLanes<T>]) {
   *reinterpret_cast<uint4*>(to) = pack<T>(values);
 }
 
+/// Both aligned to 16 bytes.
+__device__ inline void copy_four(float* to, const float* from) {
+  *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(from);
+}
+
 __device__ inline float vector_at(Vector vector, int i, bool bfloat16) {
   return bfloat16 ? __bfloat162float(static_cast<const __nv_bfloat16*>(vector)[i])
                   : static_cast<const float*>(vector)[i];

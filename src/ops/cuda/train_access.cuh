@@ -96,7 +96,7 @@ __device__ inline const TrainConv* conv_of_channel(const TrainExpert& expert, in
 }
 
 /// One channel of a norm, its statistics of this batch.
-struct ChannelNorm {
+struct alignas(16) ChannelNorm {
   float mean = 0.0F, rstd = 1.0F, gamma = 1.0F, beta = 0.0F;
 
   __device__ float normed(float value) const { return (value - mean) * rstd; }

@@ -184,7 +184,7 @@ __global__ void __launch_bounds__(kThreads, 2)
             kProjectRows, answer, [&](int row, float dot) { result[first + row] = dot + bias[first + row]; });
 }
 
-/// Grid (walks, B).
+/// Grid (parts of kMixRows positions, B).
 template <class T>
 __global__ void __launch_bounds__(kThreads, 3)
     mix_kernel(const __grid_constant__ Training training, TrainingMemory memory) {

@@ -38,8 +38,8 @@ class Trainer {
     launch(activate_kernel<T>, pieces(kHeads, shape_.slots), 0, training_, memory_);
     products(fusion_kernel<kMath, kCols>, plan_.fusion, shape_.slots * shape_.channels / kProjectRows);
     check(finish_statistics(training_, memory_, 1, NormPhase::late, stream_));
-    launch(mix_kernel<T>, pieces(0, shape_.batch), shape_.top_k * static_cast<int>(sizeof(Mixed<T>)), training_,
-           memory_);
+    launch(mix_kernel<T>, dim3(count((shape_.positions + kMixRows - 1) / kMixRows), count(shape_.batch)),
+           shape_.top_k * static_cast<int>(sizeof(Mixed<T>)), training_, memory_);
     return error_;
   }
 

@@ -126,6 +126,8 @@ struct Mixed {
   }
 };
 
+constexpr int kMixRows = 32;  ///< positions of one block of the mixture
+
 /// y = sum over k of weight * (f_k + x). `mixed` is shared memory for top_k slots.
 template <class T>
 __device__ void mix(const Training& training, const TrainingMemory& memory, int image, int index, Mixed<T>* mixed) {
@@ -137,7 +139,7 @@ __device__ void mix(const Training& training, const TrainingMemory& memory, int 
     mixed[k].load(training, memory, slot);
   }
   __syncthreads();
-  const Walk<T> walk(shape, index, walk_rows(shape));
+  const Walk<T> walk(shape, index, kMixRows);
   const int64_t image_at = static_cast<int64_t>(image) * shape.positions * shape.channels;
   const T* x = static_cast<const T*>(training.x) + image_at;
   T* y = static_cast<T*>(training.y) + image_at;

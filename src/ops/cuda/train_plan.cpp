@@ -242,7 +242,7 @@ class Planner {
     if (weights_.size() > std::size(list.tasks)) return false;
     list.count = static_cast<int>(weights_.size());
     std::ranges::copy(weights_, list.tasks);
-    constexpr int most_parts = 4;
+    constexpr int most_parts = 8;
     list.slots_a_part = std::max(8, ceil_div(training_.shape.batch, most_parts));
     int tiles = 0;
     for (const auto& task : weights_) tiles += task.tiles;

@@ -12,7 +12,7 @@ namespace codmoe::ops::cuda {
 /// What a tile's columns need after its sums.
 template <int kCols>
 struct TrainColumns {
-  ChannelNorm norm[kCols];
+  alignas(16) ChannelNorm norm[kCols];
   float bias[kCols], gate[kCols];
 
   __device__ void load(const Training& training, const TrainingMemory& memory, const ProductTask& task, int slot,

@@ -71,7 +71,8 @@ __device__ void run_weight(const Training& training, const TrainingMemory& memor
   const WeightTask& task = list.tasks[job.task];
   const Shape& shape = training.shape;
   const int all = slots_of_expert(training.choice.indices, shape.slots, task.expert, slots_of_task);
-  const int first_slot = job.part * list.slots_a_part, count = min(list.slots_a_part, all - first_slot);
+  const int share = (all + job.parts - 1) / job.parts, first_slot = job.part * share;
+  const int count = min(share, all - first_slot);
   const int col_tiles = (task.out + kCols - 1) / kCols;
   const int first_filter = job.tile % col_tiles * kCols, first_input = job.tile / col_tiles * kTileRows;
   const int filters = min(kCols, task.out - first_filter);

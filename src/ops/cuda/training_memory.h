@@ -26,7 +26,7 @@ enum Map : int {
 constexpr int kGradientMaps = kMaps - kSavedMaps;
 
 /// Positions of a block that goes through maps value by value: few where few slots would leave multiprocessors idle.
-__host__ __device__ constexpr int walk_rows(const Shape& shape) { return shape.slots < 64 ? 32 : 128; }
+__host__ __device__ constexpr int walk_rows(const Shape& shape) { return shape.slots < 64 ? 32 : 64; }
 /// Blocks of so many positions of one image.
 __host__ __device__ constexpr int walks(const Shape& shape) {
   return (shape.positions + walk_rows(shape) - 1) / walk_rows(shape);
