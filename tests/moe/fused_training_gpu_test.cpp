@@ -1,5 +1,4 @@
 // The fused training kernels against float64 on the CPU, forward and backward, given the inputs as rounded.
-#include <ATen/Context.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +6,7 @@
 #include <random>
 
 #include "codmoe/moe/balance.h"
-#include "moe/layer_run.h"
-#include "support/cuda.h"
+#include "moe/fused_pair.h"
 
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAGraph.h>
@@ -18,63 +16,7 @@
 namespace codmoe::moe {
 namespace {
 
-struct Kind {
-  const char* name;
-  at::ScalarType type;
-  bool tf32;
-  double output, gradient;  ///< tolerances, relative to the largest; a gradient of 0: as eager `batched`'s own
-};
-constexpr Kind kKinds[] = {{"float32", at::kFloat, false, 1e-5, 1e-4},
-                           {"tf32", at::kFloat, true, 2e-3, 0},
-                           {"bfloat16", at::kBFloat16, false, 1e-2, 0}};
-
-class FusedTrainingGpu : public testing::TestWithParam<Kind> {
- protected:
-  void SetUp() override {
-    if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
-    before_ = at::globalContext().allowTF32CuDNN();
-    at::globalContext().setAllowTF32CuDNN(GetParam().tf32);
-  }
-  void TearDown() override { at::globalContext().setAllowTF32CuDNN(before_); }
-
- private:
-  bool before_ = false;
-};
-
-/// Leaves NaN in the memory that the next tensors get.
-void poison() {
-  const auto bytes = at::full({int64_t{256} << 20}, 255, at::TensorOptions(c10::kCUDA).dtype(at::kByte));
-}
-
-/// As Module::to(), which converts the counters of batches too: they become integers again.
-void to_type(torch::nn::Module& module, at::ScalarType type) {
-  module.to(type);
-  for (const auto& buffer : module.named_buffers()) {
-    if (buffer.key().ends_with("num_batches_tracked")) buffer.value().set_data(buffer.value().to(at::kLong));
-  }
-}
-
-/// A layer on the GPU in training, its experts in the kind's type, and the same values in float64 on the CPU.
-struct Pair {
-  SparseCODMoE layer, exact;
-
-  Pair(int64_t dim, const MoeOptions& options, at::ScalarType type, uint64_t seed, bool channels_last = true)
-      : layer(make_layer(dim, options, seed)), exact(dim, options) {
-    layer->to(at::kFloat);
-    for (const auto& expert : layer->pool()) to_type(*expert, type);
-    exact->to(at::kDouble);
-    nn::load_state(*exact, nn::state_dict(*layer));
-    layer->to(c10::kCUDA);
-    if (!channels_last) return;
-    for (auto& parameter : layer->parameters()) {
-      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-    }
-  }
-};
-
-at::Tensor images(at::IntArrayRef shape, uint64_t seed, at::ScalarType type) {
-  return spread_images(shape, seed).to(c10::kCUDA, type).contiguous(at::MemoryFormat::ChannelsLast);
-}
+class FusedTrainingGpu : public KindTest {};
 
 /// The names of what deviates by more than the tolerance, and by how much.
 std::string worst(const core::TensorMap& actual, const core::TensorMap& expected, double tolerance) {
@@ -100,12 +42,12 @@ double typical(const core::TensorMap& actual, const core::TensorMap& expected) {
 /// Two roundings of a TF32 operand. For some shapes cuDNN forms no product in TF32, and eager is no measure.
 constexpr double kTf32 = 1.0 / 1024;
 
-void expect_exact(Pair& pair, const at::Tensor& x, const Kind& kind, uint64_t seed) {
+void expect_exact(FusedPair& pair, const at::Tensor& x, const Kind& kind, uint64_t seed) {
   {
     const at::AutoGradMode gradients(true);
     ASSERT_EQ(pair.layer->fused_refusal(x), "");
   }
-  const auto upstream = images(x.sizes(), seed, kind.type);
+  const auto upstream = gpu_images(x.sizes(), seed, kind.type);
   poison();
   const auto run = run_layer(pair.layer, Dispatch::fused, x, upstream);
   const auto exact = [](const at::Tensor& tensor) { return tensor.to(c10::kCPU, at::kDouble); };
@@ -131,14 +73,14 @@ void expect_exact(Pair& pair, const at::Tensor& x, const Kind& kind, uint64_t se
 TEST_P(FusedTrainingGpu, EachExpertAlone) {
   for (const auto& name : MoeOptions().experts) {
     SCOPED_TRACE(name);
-    Pair pair(288, {.experts = {name}, .top_k = 1}, GetParam().type, 41);
-    expect_exact(pair, images({3, 288, 22, 22}, 42, GetParam().type), GetParam(), 43);
+    FusedPair pair(288, {.experts = {name}, .top_k = 1}, GetParam().type, 41);
+    expect_exact(pair, gpu_images({3, 288, 22, 22}, 42, GetParam().type), GetParam(), 43);
   }
 }
 
 TEST_P(FusedTrainingGpu, TheWholeLayer) {
-  Pair pair(288, {}, GetParam().type, 51);
-  expect_exact(pair, images({9, 288, 22, 22}, 52, GetParam().type), GetParam(), 53);
+  FusedPair pair(288, {}, GetParam().type, 51);
+  expect_exact(pair, gpu_images({9, 288, 22, 22}, 52, GetParam().type), GetParam(), 53);
 }
 
 TEST_P(FusedTrainingGpu, RandomShapes) {
@@ -149,28 +91,28 @@ TEST_P(FusedTrainingGpu, RandomShapes) {
     const int64_t dim = 32 * pick(1, 16), batch = pick(1, 12), height = pick(8, 26), width = pick(8, 26);
     const int64_t top_k = pick(1, 6);
     SCOPED_TRACE(fmt::format("seed {} batch {} dim {} {}x{} top-{}", seed, batch, dim, height, width, top_k));
-    Pair pair(dim, {.top_k = top_k}, GetParam().type, seed, pick(0, 1) == 1);
-    expect_exact(pair, images({batch, dim, height, width}, seed + 1, GetParam().type), GetParam(), seed + 2);
+    FusedPair pair(dim, {.top_k = top_k}, GetParam().type, seed, pick(0, 1) == 1);
+    expect_exact(pair, gpu_images({batch, dim, height, width}, seed + 1, GetParam().type), GetParam(), seed + 2);
   }
 }
 
 TEST_P(FusedTrainingGpu, ThinImagesAndForeignLayouts) {
-  Pair pair(64, {.top_k = 3}, GetParam().type, 61);
+  FusedPair pair(64, {.top_k = 3}, GetParam().type, 61);
   for (const auto& size : std::vector<std::vector<int64_t>>{{2, 64, 1, 70}, {2, 64, 70, 1}, {5, 64, 8, 9}}) {
     SCOPED_TRACE(fmt::format("{}x{}", size[2], size[3]));
-    const auto x = images(size, 62, GetParam().type);
+    const auto x = gpu_images(size, 62, GetParam().type);
     expect_exact(pair, x.contiguous(), GetParam(), 63);
     expect_exact(pair, x.transpose(2, 3), GetParam(), 64);
   }
 }
 
 TEST_P(FusedTrainingGpu, UnusedExpertsStay) {
-  Pair pair(64, {}, GetParam().type, 71);
+  FusedPair pair(64, {}, GetParam().type, 71);
   force_routes(pair.layer, {0, 0, 4, 0, 0, 4});
   const auto before = test::buffers(*pair.layer);
-  const auto x = images({4, 64, 9, 8}, 72, GetParam().type);
+  const auto x = gpu_images({4, 64, 9, 8}, 72, GetParam().type);
   poison();
-  const auto run = run_layer(pair.layer, Dispatch::fused, x, images(x.sizes(), 73, GetParam().type));
+  const auto run = run_layer(pair.layer, Dispatch::fused, x, gpu_images(x.sizes(), 73, GetParam().type));
   for (const int64_t e : {0, 1, 3, 4}) {
     const auto prefix = fmt::format("experts.{}.", e);
     for (const auto& [name, gradient] : run.gradients) {
@@ -201,8 +143,8 @@ core::TensorMap router_gradients(SparseCODMoE& layer, Dispatch dispatch, const a
 }
 
 TEST_P(FusedTrainingGpu, TheRouterAlone) {
-  Pair pair(64, {.top_k = 3}, GetParam().type, 81);
-  const auto x = images({6, 64, 9, 8}, 82, GetParam().type);
+  FusedPair pair(64, {.top_k = 3}, GetParam().type, 81);
+  const auto x = gpu_images({6, 64, 9, 8}, 82, GetParam().type);
   const auto wanted = router_gradients(pair.exact, Dispatch::dense, x.to(c10::kCPU, at::kDouble));
   poison();
   const auto found = router_gradients(pair.layer, Dispatch::fused, x);
@@ -211,8 +153,8 @@ TEST_P(FusedTrainingGpu, TheRouterAlone) {
 }
 
 TEST_P(FusedTrainingGpu, NoiseIsThatOfTheRouter) {
-  Pair pair(32, {.router = {.noise = 2.0}}, GetParam().type, 91);
-  const auto x = images({16, 32, 8, 8}, 92, GetParam().type);
+  FusedPair pair(32, {.router = {.noise = 2.0}}, GetParam().type, 91);
+  const auto x = gpu_images({16, 32, 8, 8}, 92, GetParam().type);
   const auto routes = [&](Dispatch dispatch) {
     at::manual_seed(93);
     pair.layer->set_dispatch(dispatch);
@@ -224,8 +166,9 @@ TEST_P(FusedTrainingGpu, NoiseIsThatOfTheRouter) {
 }
 
 TEST_P(FusedTrainingGpu, TheSameBitsEachTime) {
-  Pair pair(288, {}, GetParam().type, 101);
-  const auto x = images({12, 288, 22, 22}, 102, GetParam().type), upstream = images(x.sizes(), 103, GetParam().type);
+  FusedPair pair(288, {}, GetParam().type, 101);
+  const auto x = gpu_images({12, 288, 22, 22}, 102, GetParam().type),
+             upstream = gpu_images(x.sizes(), 103, GetParam().type);
   const auto first = run_layer(pair.layer, Dispatch::fused, x, upstream);
   for (int i = 0; i < 10; ++i) {
     poison();
@@ -237,11 +180,10 @@ TEST_P(FusedTrainingGpu, TheSameBitsEachTime) {
 }
 
 TEST_P(FusedTrainingGpu, ReplaysAGraphWithOtherRoutes) {
-  Pair pair(288, {}, GetParam().type, 111);
+  FusedPair pair(288, {}, GetParam().type, 111);
   auto& layer = pair.layer;
-  layer->set_dispatch(Dispatch::fused);
-  auto x = images({8, 288, 22, 22}, 112, GetParam().type);
-  const auto upstream = images(x.sizes(), 113, GetParam().type);
+  auto x = gpu_images({8, 288, 22, 22}, 112, GetParam().type);
+  const auto upstream = gpu_images(x.sizes(), 113, GetParam().type);
   const c10::cuda::CUDAStreamGuard stream(c10::cuda::getStreamFromPool());
   const auto leaf = x.detach().requires_grad_();
   const auto step = [&] {
@@ -265,7 +207,7 @@ TEST_P(FusedTrainingGpu, ReplaysAGraphWithOtherRoutes) {
   for (const int seed : {114, 115, 116}) {
     {
       const at::NoGradGuard no_grad;
-      leaf.copy_(images(x.sizes(), static_cast<uint64_t>(seed), GetParam().type));
+      leaf.copy_(gpu_images(x.sizes(), static_cast<uint64_t>(seed), GetParam().type));
       captured_input.fill_(NAN);
       out.y_bchw.detach().fill_(NAN);
       for (const auto& gradient : captured_gradients) gradient.fill_(NAN);
@@ -281,13 +223,12 @@ TEST_P(FusedTrainingGpu, ReplaysAGraphWithOtherRoutes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FusedTrainingGpu, testing::ValuesIn(kKinds),
-                         [](const auto& which) { return std::string(which.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, FusedTrainingGpu, testing::ValuesIn(kKinds), kind_name);
 
 TEST(FusedTrainingGpuTest, RunsUnderAutocast) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
-  Pair pair(64, {}, at::kFloat, 121);
-  const auto rounded = [](uint64_t seed) { return images({6, 64, 12, 12}, seed, at::kBFloat16).to(at::kFloat); };
+  FusedPair pair(64, {}, at::kFloat, 121);
+  const auto rounded = [](uint64_t seed) { return gpu_images({6, 64, 12, 12}, seed, at::kBFloat16).to(at::kFloat); };
   const auto x = rounded(122), upstream = rounded(123);
   const auto run = [&](Dispatch dispatch) {
     const Bfloat16Autocast autocast(c10::kCUDA);

@@ -117,12 +117,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int chunks = attention_chunks<T>(training.shape);
   const Slot<T> slot(training, memory, extra / chunks);
   if (training.experts[slot.expert].heads == 0) return;
@@ -180,12 +176,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int blocks = training.shape.channels / kNormChannels;
   leave_attention_norm(training, memory, extra / blocks, extra % blocks, sizeof(T) == 2, shared);
 }
@@ -204,12 +196,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int pieces = own_pieces<T>(training.shape), piece = extra % pieces;
   const Slot<T> slot(training, memory, extra / pieces);
   const Stencil stencil = training.experts[slot.expert].stencil;

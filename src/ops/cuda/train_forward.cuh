@@ -72,12 +72,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int strips = strip_blocks<T>(training.shape), piece = extra % (strips + 1);
   const Slot<T> slot(training, memory, extra / (strips + 1));
   const TrainExpert& expert = training.experts[slot.expert];
@@ -126,12 +122,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int chunks = attention_chunks<T>(training.shape);
   const Slot<T> slot(training, memory, extra / chunks);
   if (training.experts[slot.expert].heads == 0) return;
@@ -163,12 +155,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   using T = typename Product<kMath>::Element;
   extern __shared__ __align__(1024) char shared[];
   wait_for_previous_kernel();
-  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
-  if (extra < 0) {
-    const Job job = find_job(list, training.choice.indices, training.shape.slots);
-    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
-    return;
-  }
+  const int extra = run_products<kMath, kCols>(training, memory, list, shared);
+  if (extra < 0) return;
   const int channels = training.shape.channels, pieces = channels / kProjectRows;
   const Slot<T> slot(training, memory, extra / pieces);
   const TrainExpert& expert = training.experts[slot.expert];

@@ -210,4 +210,17 @@ __device__ void run_product(const Training& training, const TrainingMemory& memo
   }
 }
 
+/// Runs this block's product, if it has one. Returns how many blocks it comes after those of all products, negative for
+/// one of those.
+template <Math kMath, int kCols>
+__device__ int run_products(const Training& training, const TrainingMemory& memory, const ProductList& list,
+                            char* shared) {
+  const int extra = static_cast<int>(blockIdx.x) - list.blocks;
+  if (extra < 0) {
+    const Job job = find_job(list, training.choice.indices, training.shape.slots);
+    if (job.task >= 0) run_product<kMath, kCols>(training, memory, list.tasks[job.task], job, shared);
+  }
+  return extra;
+}
+
 }  // namespace codmoe::ops::cuda
