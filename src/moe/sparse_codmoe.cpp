@@ -18,9 +18,10 @@ namespace codmoe::moe {
 
 namespace {
 
-/// x in the type that autocast asks for on its device, where it is on.
+/// x in the type that autocast asks for on its device, where it is on; like LibTorch's it leaves float64.
 at::Tensor autocast(const at::Tensor& x_bchw) {
   const auto device = x_bchw.device().type();
+  if (x_bchw.scalar_type() == at::kDouble) return x_bchw;
   return at::autocast::is_autocast_enabled(device) ? x_bchw.to(at::autocast::get_autocast_dtype(device)) : x_bchw;
 }
 
@@ -64,8 +65,13 @@ SparseCODMoEImpl::SparseCODMoEImpl(int64_t dim, const MoeOptions& options)
 
 MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
   if (options_.dispatch == Dispatch::fused || options_.dispatch == Dispatch::automatic) {
-    const auto refusal = fused_refusal(x_bchw);
-    if (refusal.empty()) return fused_forward(x_bchw);
+    const auto x = autocast(x_bchw);
+    const auto refusal = refusal_of(x);
+    if (refusal.empty()) {
+      auto output = fused_forward(x);
+      output.y_bchw = output.y_bchw.to(x_bchw.scalar_type());
+      return output;
+    }
     if (options_.dispatch == Dispatch::fused) say_once(refusal);
   }
   auto routing = router_->forward(x_bchw);
@@ -79,19 +85,28 @@ const FusedPool& SparseCODMoEImpl::fused_pool() {
   return *fused_pool_;
 }
 
-std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) {
+std::string SparseCODMoEImpl::fused_refusal(const at::Tensor& x_bchw) { return refusal_of(autocast(x_bchw)); }
+
+std::string SparseCODMoEImpl::refusal_of(const at::Tensor& x_bchw) {
   if (!is_training() && at::GradMode::is_enabled()) return "gradients in evaluation mode are not its";
   if (options_.routing != RoutingKind::global) return "routing is spatial";
   if (!fused_pool().refusal.empty()) return fused_pool().refusal;
-  const auto x = autocast(x_bchw);
-  return is_training() ? ops::fused_moe_training_refusal(x, fused_pool().experts)
-                       : ops::fused_moe_refusal(x, static_cast<int64_t>(pool_.size()));
+  if (!in_one_mode()) return "some modules are in training, others in evaluation";
+  return is_training() ? ops::fused_moe_training_refusal(x_bchw, fused_pool().experts)
+                       : ops::fused_moe_refusal(x_bchw, static_cast<int64_t>(pool_.size()));
+}
+
+bool SparseCODMoEImpl::in_one_mode() const {
+  return std::ranges::all_of(pool_, [this](const auto& expert) {
+    const auto modules = expert->modules();
+    return std::ranges::all_of(modules, [this](const auto& module) { return module->is_training() == is_training(); });
+  });
 }
 
 MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {
   const auto run = is_training() ? ops::fused_moe_training : ops::fused_moe;
-  const auto result = run(autocast(x_bchw), router_->fused(x_bchw.size(0)), fused_pool().experts);
-  MoeOutput output{.y_bchw = result.y_bchw.to(x_bchw.scalar_type()),
+  const auto result = run(x_bchw, router_->fused(x_bchw.size(0)), fused_pool().experts);
+  MoeOutput output{.y_bchw = result.y_bchw,
                    .routing = {result.logits_be, result.probs_be, result.indices_bk, result.weights_bk}};
   if (is_training() && router_->selection_bias()) count_load(output.routing);
   return output;

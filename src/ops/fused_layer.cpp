@@ -29,6 +29,15 @@ cuda::Math fused_math(const at::Tensor& x_bchw) {
   return at::globalContext().allowTF32CuDNN() ? cuda::Math::tf32 : cuda::Math::float32;
 }
 
+void check_router(const at::Tensor& x_bchw, const FusedRouter& router, std::size_t experts) {
+  const auto count = static_cast<int64_t>(experts);
+  TORCH_CHECK(router.weight.sizes() == at::IntArrayRef({count, x_bchw.size(1)}), "the router's weight must be [", count,
+              ", ", x_bchw.size(1), "], not ", router.weight.sizes());
+  TORCH_CHECK(router.weight.device() == x_bchw.device(), "the layer is on ", router.weight.device(), ", its input on ",
+              x_bchw.device());
+  TORCH_CHECK(router.top_k >= 1 && router.top_k <= count, "top_k must be in [1, ", count, "], not ", router.top_k);
+}
+
 FusedChoice::FusedChoice(const at::Tensor& x_bchw, int64_t experts, int64_t top_k) {
   const auto floats = x_bchw.options().memory_format(std::nullopt).dtype(at::kFloat).requires_grad(false);
   const auto batch = x_bchw.size(0);

@@ -13,6 +13,9 @@ cuda::Shape fused_shape(const at::Tensor& x_bchw, int64_t experts, int64_t top_k
 /// How products of x are formed: TF32 where that is allowed for convolutions of float32.
 cuda::Math fused_math(const at::Tensor& x_bchw);
 
+/// @throws c10::Error where the router is not one of `experts` for x, or lies on another device.
+void check_router(const at::Tensor& x_bchw, const FusedRouter& router, std::size_t experts);
+
 /// The router's results, not filled yet, and the means of x [B, C].
 struct FusedChoice {
   at::Tensor logits_be, probs_be, indices_bk, weights_bk, mean_bc;

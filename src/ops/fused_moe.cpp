@@ -32,7 +32,8 @@ namespace {
 /// Tensors made for one call, kept until its kernels are queued.
 class Operands {
  public:
-  Operands(at::ScalarType maps, at::ScalarType vectors) : maps_(maps), vectors_(vectors) {}
+  Operands(const at::Tensor& x, at::ScalarType vectors)
+      : device_(x.device()), maps_(x.scalar_type()), vectors_(vectors) {}
 
   /// [out, k, k, in] in the type of the maps; no copy where the weight lies so already.
   const void* filters(const at::Tensor& weight) {
@@ -45,8 +46,13 @@ class Operands {
   }
 
  private:
-  const void* keep(const at::Tensor& tensor) { return kept_.emplace_back(tensor).const_data_ptr(); }
+  const void* keep(const at::Tensor& tensor) {
+    TORCH_CHECK(tensor.device() == device_, "fused_moe: a parameter is on ", tensor.device(), ", the input on ",
+                device_);
+    return kept_.emplace_back(tensor).const_data_ptr();
+  }
 
+  c10::Device device_;
   at::ScalarType maps_, vectors_;
   std::vector<at::Tensor> kept_;
 };
@@ -126,6 +132,9 @@ at::ScalarType vector_type(const std::vector<FusedExpert>& experts) {
   return at::kBFloat16;
 }
 
+/// Elements of a map; offsets within a slot's maps are 32-bit.
+constexpr int64_t kMaxMap = int64_t{1} << 26;
+
 }  // namespace
 
 std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
@@ -141,6 +150,9 @@ std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
   const auto channels = x_bchw.size(1);
   if (channels % 32 != 0 || channels > cuda::kMaxChannels)
     return fmt::format("{} channels are not a multiple of 32 up to {}", channels, cuda::kMaxChannels);
+  if (x_bchw.size(2) * x_bchw.size(3) * channels > kMaxMap)
+    return fmt::format("maps of {} positions and {} channels are too large", x_bchw.size(2) * x_bchw.size(3), channels);
+  if (!cuda::has_code()) return "this build has no code for the GPU's architecture";
   if (experts > cuda::kMaxExperts) return fmt::format("{} experts are more than {}", experts, cuda::kMaxExperts);
   return "";
 }
@@ -148,11 +160,12 @@ std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
 FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const std::vector<FusedExpert>& experts) {
   const auto refusal = fused_moe_refusal(x_bchw, static_cast<int64_t>(experts.size()));
   TORCH_CHECK(refusal.empty(), "fused_moe: ", refusal);
+  check_router(x_bchw, router, experts.size());
   const at::NoGradGuard no_grad;
   const c10::cuda::CUDAGuard guard(x_bchw.device());
   const auto x = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
   const auto vectors = vector_type(experts);
-  Operands operands(x.scalar_type(), vectors);
+  Operands operands(x, vectors);
 
   auto layer = std::make_unique<cuda::Layer>();
   const auto count = static_cast<int64_t>(experts.size());

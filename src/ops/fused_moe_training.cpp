@@ -11,8 +11,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
-#include <algorithm>
-#include <memory>
+#include <cstdint>
 
 #include "cuda/train_launch.h"
 #include "fused_layer.h"
@@ -38,7 +37,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor channels_last(const at::Tensor& x_bchw) { return x_bchw.contiguous(at::MemoryFormat::ChannelsLast); }
+/// Channels last, and aligned as the kernels' copies of 16 bytes need it.
+at::Tensor channels_last(const at::Tensor& x_bchw) {
+  const auto dense = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
+  return reinterpret_cast<std::uintptr_t>(dense.const_data_ptr()) % 16 == 0 ? dense : dense.clone();
+}
 
 at::Tensor bytes(std::size_t size, const c10::Device& device) {
   return at::empty({static_cast<int64_t>(size)}, at::TensorOptions(device).dtype(at::kByte));
@@ -46,28 +49,33 @@ at::Tensor bytes(std::size_t size, const c10::Device& device) {
 
 cudaStream_t stream_of(const at::Tensor& x) { return at::cuda::getCurrentCUDAStream(x.get_device()).stream(); }
 
-/// One forward, until its backward: the description, and memory that no parameter's later change reaches.
+/// The description of one forward, for its backward; without memory, which autograd keeps and lets go.
 struct Step final : torch::CustomClassHolder {
   cuda::Training training;
   cuda::TrainPlan plan;
   FusedParameters parameters;
-  std::vector<at::Tensor> kept;  ///< what `training` points to
+  FusedGate gate;
+  at::Tensor noise;
+
+  Step(const at::Tensor& x, const FusedRouter& router, const std::vector<FusedExpert>& experts)
+      : gate(router), noise(router.noise) {
+    training.shape = fused_shape(x, static_cast<int64_t>(experts.size()), router.top_k);
+    training.math = fused_math(x);
+    training.router = gate.router;
+    if (noise.defined()) training.noise = noise.const_data_ptr<float>();
+    parameters = describe_training(experts, training);
+    TORCH_CHECK(cuda::make_train_plan(training, plan), "fused_moe_training: too many convolutions");
+  }
 };
 
 using StepPtr = c10::intrusive_ptr<Step>;
 
-StepPtr make_step(const at::Tensor& x, const FusedRouter& router, const std::vector<FusedExpert>& experts) {
-  auto step = c10::make_intrusive<Step>();
-  auto& training = step->training;
-  training.shape = fused_shape(x, static_cast<int64_t>(experts.size()), router.top_k);
-  training.math = fused_math(x);
-  step->parameters = describe_training(experts, training);
-  const FusedGate gate(router);
-  training.router = gate.router;
-  if (router.noise.defined()) training.noise = router.noise.const_data_ptr<float>();
-  step->kept = {gate.weight, gate.bias, gate.selection_bias, router.noise};
-  TORCH_CHECK(cuda::make_train_plan(training, step->plan), "fused_moe_training: too many convolutions");
-  return step;
+/// What autograd keeps for the backward, in this order.
+enum Saved : std::size_t { kX, kLogits, kProbs, kIndices, kWeights, kMean, kMemory, kGate };
+
+cuda::Choice choice_of(const variable_list& saved) {
+  return {saved[kLogits].data_ptr<float>(), saved[kProbs].data_ptr<float>(), saved[kIndices].data_ptr<int64_t>(),
+          saved[kWeights].data_ptr<float>(), saved[kMean].data_ptr<float>()};
 }
 
 class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
@@ -77,8 +85,8 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
     const auto x = channels_last(x_bchw);
     const FusedChoice choice(x, step->training.shape.experts, step->training.shape.top_k);
     const auto y = at::empty_like(x);
-    auto& training = step->training;
-    auto& plan = step->plan;
+    auto training = step->training;
+    auto plan = step->plan;
     const auto saved = bytes(plan.memory.saved_bytes, x.device()), work = bytes(plan.memory.forward_bytes, x.device());
     training.x = x.const_data_ptr();
     training.y = y.data_ptr();
@@ -87,22 +95,28 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
     plan.memory.work = static_cast<char*>(work.data_ptr());
     C10_CUDA_CHECK(cuda::launch_train_forward(training, plan, stream_of(x)));
 
-    context->save_for_backward({x, choice.logits_be, choice.probs_be, choice.indices_bk, choice.weights_bk});
+    context->save_for_backward({x, choice.logits_be, choice.probs_be, choice.indices_bk, choice.weights_bk,
+                                choice.mean_bc, saved, step->gate.weight});
     context->saved_data["step"] = c10::IValue::make_capsule(step);
     context->mark_non_differentiable({choice.indices_bk});
     context->set_materialize_grads(false);
-    step->kept.insert(step->kept.end(), {saved, choice.mean_bc});
     return {y, choice.logits_be, choice.probs_be, choice.indices_bk, choice.weights_bk};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto x = context->get_saved_variables()[0];
+    TORCH_CHECK(!at::GradMode::is_enabled(), "fused_moe_training: differentiable once; no create_graph");
+    const auto saved = context->get_saved_variables();
+    const auto& x = saved[kX];
     const c10::cuda::CUDAGuard guard(x.device());
     const auto step = c10::static_intrusive_pointer_cast<Step>(context->saved_data["step"].toCapsule());
     auto training = step->training;
-    auto memory_plan = step->plan;
-    const auto work = bytes(memory_plan.memory.backward_bytes, x.device());
-    memory_plan.memory.work = static_cast<char*>(work.data_ptr());
+    auto plan = step->plan;
+    const auto work = bytes(plan.memory.backward_bytes, x.device());
+    plan.memory.saved = static_cast<char*>(saved[kMemory].data_ptr());
+    plan.memory.work = static_cast<char*>(work.data_ptr());
+    training.x = x.const_data_ptr();
+    training.choice = choice_of(saved);
+    training.router.weight = saved[kGate].const_data_ptr<float>();
 
     const auto upstream = gradients[0].defined() ? channels_last(gradients[0].to(x.scalar_type())) : at::zeros_like(x);
     const auto floats = [](const at::Tensor& gradient) {
@@ -115,12 +129,12 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
     training.y_gradient = upstream.const_data_ptr();
     training.choice_gradient = {pointer(logits), pointer(probs), pointer(weights)};
 
-    variable_list results = {at::empty_like(x), at::empty_like(step->kept[0]), at::empty_like(step->kept[1])};
+    variable_list results = {at::empty_like(x), at::empty_like(saved[kGate]), at::empty_like(step->gate.bias)};
     training.x_gradient = results[0].data_ptr();
     training.router_weight_gradient = results[1].data_ptr<float>();
     training.router_bias_gradient = results[2].data_ptr<float>();
     for (const auto& gradient : step->parameters.make_gradients(training)) results.push_back(gradient);
-    C10_CUDA_CHECK(cuda::launch_train_backward(training, memory_plan, stream_of(x)));
+    C10_CUDA_CHECK(cuda::launch_train_backward(training, plan, stream_of(x)));
     results.emplace_back();  // of the step
     return results;
   }
@@ -133,7 +147,7 @@ std::string fused_moe_training_refusal(const at::Tensor& x_bchw, const std::vect
   if (!refusal.empty()) return refusal;
   if (x_bchw.size(0) > cuda::kMaxBatch)
     return fmt::format("{} images are more than {}", x_bchw.size(0), cuda::kMaxBatch);
-  return training_form_refusal(experts);
+  return training_form_refusal(experts, x_bchw.device(), x_bchw.size(1));
 }
 
 FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& router,
@@ -141,7 +155,8 @@ FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& rout
   const auto refusal = fused_moe_training_refusal(x_bchw, experts);
   TORCH_CHECK(refusal.empty(), "fused_moe_training: ", refusal);
   const c10::cuda::CUDAGuard guard(x_bchw.device());
-  const auto step = make_step(x_bchw, router, experts);
+  check_router(x_bchw, router, experts.size());
+  const auto step = c10::make_intrusive<Step>(x_bchw, router, experts);
   const auto results =
       TrainingFunction::apply(x_bchw, router.weight, router.bias, at::TensorList(step->parameters.tensors()), step);
   return {results[0], results[1], results[2], results[3], results[4]};

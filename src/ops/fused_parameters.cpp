@@ -51,14 +51,15 @@ int FusedParameters::add(const at::Tensor& value, cuda::Training& training, bool
   training.tile_count += cuda::pack_tiles(parameter);
   training.parameters[training.parameter_count] = parameter;
   tensors_.push_back(value);
+  layouts_.push_back({value.sizes().vec(), value.strides().vec(), value.options().requires_grad(false)});
   return training.parameter_count++;
 }
 
 std::vector<at::Tensor> FusedParameters::make_gradients(cuda::Training& training) const {
   std::vector<at::Tensor> gradients;
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+  for (std::size_t i = 0; i < layouts_.size(); ++i) {
     // Not empty_like: of a 1x1 weight it may choose other strides.
-    gradients.push_back(at::empty_strided(tensors_[i].sizes(), tensors_[i].strides(), tensors_[i].options()));
+    gradients.push_back(at::empty_strided(layouts_[i].sizes, layouts_[i].strides, layouts_[i].options));
     training.parameters[i].gradient = gradients.back().data_ptr();
   }
   return gradients;
@@ -123,17 +124,39 @@ void describe_convolutions(const FusedExpert& from, FusedParameters& parameters,
   to.fusion.source = cuda::kFused;
 }
 
-std::string conv_refusal(const FusedExpert& expert, const FusedConv& conv) {
-  const bool normed = conv.epilogue.gamma.defined();
+std::string conv_refusal(const FusedConv& conv, bool depthwise) {
+  const bool normed = conv.epilogue.gamma.defined(), biased = conv.epilogue.bias.defined();
   if (conv.target != 0) {
-    if (normed || conv.epilogue.gelu || conv.source >= 0) return "feeds a convolution by more than a bias";
-    return "";
+    const bool plain = !normed && biased && !conv.epilogue.gelu && conv.source < 0;
+    return plain ? "" : "feeds a convolution by something else than a convolution of x with bias";
   }
   if (!conv.epilogue.gelu) return "has a branch without GELU";
-  const bool gated = expert.gate_reduce.weight.defined();
-  if (normed && (gated || expert.stencil == FusedStencil::depthwise)) return "has a normed branch beside a gate";
-  if (normed == conv.epilogue.bias.defined()) return "has a branch with both norm and bias, or neither";
-  if (normed != expert.convs.back().epilogue.gamma.defined()) return "norms some of its branches";
+  if (normed == biased) return "has a branch with both norm and bias, or neither";
+  if (normed == depthwise) return "has a branch with a norm after a depthwise convolution, or one without elsewhere";
+  return "";
+}
+
+/// Branches must fill the fusion's channels in eights, and what feeds them must fit the map.
+std::string width_refusal(const FusedExpert& expert, int64_t channels) {
+  int64_t branches = 0, fed = 0;
+  for (const auto& conv : expert.convs) {
+    if (conv.weight.size(0) % 8 != 0 || conv.weight.size(1) % 8 != 0) return "has widths that are not multiples of 8";
+    (conv.target == 0 ? branches : fed) += conv.weight.size(0);
+  }
+  const auto& fusion = expert.fusion.weight;
+  if (branches != channels || fed > channels || fusion.size(0) != channels || fusion.size(1) != channels ||
+      fusion.size(2) != 1)
+    return fmt::format("has branches or a fusion of other widths than {}", channels);
+  return "";
+}
+
+std::string gate_refusal(const FusedExpert& expert, int64_t channels) {
+  const auto &reduce = expert.gate_reduce, &expand = expert.gate_expand;
+  if (!reduce.weight.defined()) return "";
+  if (expert.stencil != FusedStencil::depthwise) return "has a gate without a depthwise convolution";
+  if (!expand.weight.defined() || !reduce.epilogue.bias.defined() || !expand.epilogue.bias.defined())
+    return "has a gate of another form than two convolutions with bias";
+  if (reduce.weight.size(0) != channels / 4) return fmt::format("has a gate of another width than {}", channels / 4);
   return "";
 }
 
@@ -154,15 +177,28 @@ bool mixes_chains(const FusedExpert& expert) {
   return std::ranges::any_of(expert.convs, feeds) && std::ranges::any_of(expert.convs, direct);
 }
 
-std::string expert_refusal(const FusedExpert& expert) {
-  if (expert.attention_heads > 0) return norm_refusal(expert.attention_norm);
+std::string attention_refusal(const FusedExpert& expert, int64_t channels) {
+  if (!expert.attention_norm.gamma.defined()) return "is attention without a norm";
+  if (!expert.qkv.epilogue.bias.defined() || !expert.proj.epilogue.bias.defined()) return "is attention without a bias";
+  if (expert.qkv.weight.size(0) != 3 * channels || expert.proj.weight.size(0) != channels)
+    return fmt::format("is attention of another width than {}", channels);
+  return norm_refusal(expert.attention_norm);
+}
+
+/// The first refusal that is one.
+std::string first_of(std::initializer_list<std::string> refusals) {
+  const auto found = std::ranges::find_if(refusals, [](const auto& refusal) { return !refusal.empty(); });
+  return found == refusals.end() ? "" : *found;
+}
+
+std::string expert_refusal(const FusedExpert& expert, int64_t channels) {
+  if (expert.attention_heads > 0) return attention_refusal(expert, channels);
+  const bool depthwise = expert.stencil == FusedStencil::depthwise;
+  if (expert.convs.empty()) return "has no branches";
   if (expert.convs.size() > cuda::kMaxConvs) return fmt::format("has more than {} convolutions", cuda::kMaxConvs);
   for (const auto& conv : expert.convs) {
-    if (auto refusal = conv_refusal(expert, conv); !refusal.empty()) return refusal;
-    if (auto refusal = norm_refusal(conv.epilogue); !refusal.empty()) return refusal;
-  }
-  for (const auto* conv : {&expert.fusion, &expert.depthwise}) {
-    if (auto refusal = norm_refusal(conv->epilogue); !refusal.empty()) return refusal;
+    const auto refusal = first_of({conv_refusal(conv, depthwise), norm_refusal(conv.epilogue)});
+    if (!refusal.empty()) return refusal;
   }
   const auto branches = std::ranges::count(expert.convs, 0, &FusedConv::target);
   if (branches > cuda::kMaxBranches) return fmt::format("has more than {} branches", cuda::kMaxBranches);
@@ -170,11 +206,11 @@ std::string expert_refusal(const FusedExpert& expert) {
   const auto& fusion = expert.fusion.epilogue;
   if (fusion.gamma.defined() != fusion.gelu || fusion.gamma.defined() == fusion.bias.defined())
     return "has a fusion of another form than norm and GELU, or bias";
-  if (expert.stencil == FusedStencil::depthwise &&
-      (expert.convs.size() != 1 || !expert.depthwise.epilogue.gamma.defined() ||
-       expert.depthwise.epilogue.bias.defined()))
+  if (depthwise && (expert.convs.size() != 1 || !expert.depthwise.epilogue.gamma.defined() ||
+                    expert.depthwise.epilogue.bias.defined()))
     return "has a depthwise convolution of another form";
-  return "";
+  return first_of({norm_refusal(fusion), norm_refusal(expert.depthwise.epilogue), width_refusal(expert, channels),
+                   gate_refusal(expert, channels)});
 }
 
 /// All tensors that training would number.
@@ -196,16 +232,18 @@ std::vector<at::Tensor> tensors_of(const FusedExpert& expert) {
 
 }  // namespace
 
-std::string training_form_refusal(const std::vector<FusedExpert>& experts) {
+std::string training_form_refusal(const std::vector<FusedExpert>& experts, const c10::Device& device,
+                                  int64_t channels) {
   std::size_t count = 0;
   for (std::size_t e = 0; e < experts.size(); ++e) {
-    if (const auto refusal = expert_refusal(experts[e]); !refusal.empty())
+    if (const auto refusal = expert_refusal(experts[e], channels); !refusal.empty())
       return fmt::format("expert {} {}", e, refusal);
     const auto tensors = tensors_of(experts[e]);
     count += tensors.size();
     for (const auto& tensor : tensors) {
       if (tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kBFloat16)
         return fmt::format("expert {} has parameters of {}", e, c10::toString(tensor.scalar_type()));
+      if (tensor.device() != device) return fmt::format("expert {} is on {}", e, tensor.device().str());
       if (!tensor.is_non_overlapping_and_dense() || !has_tap_stride(tensor))
         return fmt::format("expert {} has a parameter of unusual strides", e);
     }

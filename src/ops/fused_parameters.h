@@ -23,12 +23,19 @@ class FusedParameters {
   std::vector<at::Tensor> make_gradients(cuda::Training& training) const;
 
  private:
+  /// As the tensor was when it was added: kernels write gradients so.
+  struct Layout {
+    std::vector<int64_t> sizes, strides;
+    at::TensorOptions options;
+  };
+
   std::vector<at::Tensor> tensors_;
+  std::vector<Layout> layouts_;
   int weights_ = 0, vectors_ = 0;  ///< elements and floats taken
 };
 
 /// Why the kernels have no form for one of the experts, or nothing.
-std::string training_form_refusal(const std::vector<FusedExpert>& experts);
+std::string training_form_refusal(const std::vector<FusedExpert>& experts, const c10::Device& device, int64_t channels);
 
 /// Describes the experts to `training`.
 FusedParameters describe_training(const std::vector<FusedExpert>& experts, cuda::Training& training);

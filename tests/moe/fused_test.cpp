@@ -22,13 +22,21 @@ std::string refusal(const MoeOptions& options, bool training, bool gradients) {
 
 TEST(FusedRefusal, SaysWhy) {
   test::register_once("undescribed", [](const auto&) { return std::make_shared<UndescribedExpert>(); });
-  EXPECT_EQ(refusal({}, /*training=*/true, /*gradients=*/false), "it runs in evaluation, without gradients");
-  EXPECT_EQ(refusal({}, /*training=*/false, /*gradients=*/true), "it runs in evaluation, without gradients");
+  EXPECT_EQ(refusal({}, /*training=*/false, /*gradients=*/true), "gradients in evaluation mode are not its");
   EXPECT_EQ(refusal({.routing = RoutingKind::spatial}, false, false), "routing is spatial");
   EXPECT_EQ(refusal({.experts = {"edge", "undescribed"}}, false, false), "expert 1 has no description");
   EXPECT_EQ(refusal({.norm = nn::NormKind::group}, false, false), "expert 0 has a norm without running statistics");
-  EXPECT_NE(refusal({}, false, false), "");  // of the default pool only the CPU is refused
-  EXPECT_EQ(refusal({}, false, false).find("expert"), std::string::npos);
+  for (const bool training : {false, true}) {  // of the default pool only the CPU is refused
+    EXPECT_NE(refusal({}, training, training), "");
+    EXPECT_EQ(refusal({}, training, training).find("expert"), std::string::npos);
+  }
+}
+
+TEST(FusedRefusal, OfAFrozenNorm) {
+  SparseCODMoE layer(32, MoeOptions{});
+  layer->pool()[3]->modules().back()->eval();
+  EXPECT_EQ(layer->fused_refusal(test::randn({2, 32, 4, 4}, 1).to(at::kFloat)),
+            "some modules are in training, others in evaluation");
 }
 
 TEST(FusedFallback, IsBatched) {

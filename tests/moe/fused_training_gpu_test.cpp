@@ -12,6 +12,7 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <torch/csrc/autograd/autograd.h>
 
 namespace codmoe::moe {
 namespace {
@@ -103,6 +104,20 @@ TEST_P(FusedTrainingGpu, ThinImagesAndForeignLayouts) {
     const auto x = gpu_images(size, 62, GetParam().type);
     expect_exact(pair, x.contiguous(), GetParam(), 63);
     expect_exact(pair, x.transpose(2, 3), GetParam(), 64);
+  }
+}
+
+TEST_P(FusedTrainingGpu, ManyImages) {
+  FusedPair pair(32, {}, GetParam().type, 131);  // from 64 slots on, blocks take more positions
+  expect_exact(pair, gpu_images({64, 32, 9, 8}, 132, GetParam().type), GetParam(), 133);
+}
+
+TEST_P(FusedTrainingGpu, OtherPools) {
+  for (const auto& names :
+       std::vector<std::vector<std::string>>{{"edge", "texture"}, {"hybrid", "hybrid", "contrast"}}) {
+    SCOPED_TRACE(names.front());
+    FusedPair pair(64, {.experts = names, .top_k = 2}, GetParam().type, 141);
+    expect_exact(pair, gpu_images({6, 64, 12, 10}, 142, GetParam().type), GetParam(), 143);
   }
 }
 
@@ -224,6 +239,25 @@ TEST_P(FusedTrainingGpu, ReplaysAGraphWithOtherRoutes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FusedTrainingGpu, testing::ValuesIn(kKinds), kind_name);
+
+TEST(FusedTrainingGpuTest, HasNoSecondDerivative) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  FusedPair pair(32, {}, at::kFloat, 151);
+  const auto x = gpu_images({4, 32, 8, 8}, 152, at::kFloat).requires_grad_();
+  const auto y = pair.layer->forward(x).y_bchw.square().sum();
+  EXPECT_THROW(torch::autograd::grad({y}, {x}, {}, /*retain_graph=*/true, /*create_graph=*/true), c10::Error);
+}
+
+TEST(FusedTrainingGpuTest, BackwardTwiceGivesTheSame) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  FusedPair pair(32, {}, at::kFloat, 161);
+  const auto x = gpu_images({4, 32, 8, 8}, 162, at::kFloat).requires_grad_();
+  const auto y = pair.layer->forward(x).y_bchw.square().sum();
+  const auto first = torch::autograd::grad({y}, {x}, {}, /*retain_graph=*/true);
+  const auto second = torch::autograd::grad({y}, {x});
+  EXPECT_TRUE(first[0].equal(second[0]));
+  EXPECT_THROW(torch::autograd::grad({y}, {x}), c10::Error);
+}
 
 TEST(FusedTrainingGpuTest, RunsUnderAutocast) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";

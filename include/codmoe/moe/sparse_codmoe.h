@@ -65,7 +65,11 @@ class SparseCODMoEImpl : public torch::nn::Module {
   Router& router() { return router_; }
 
  private:
+  /// Both of x as autocast has it.
+  std::string refusal_of(const at::Tensor& x_bchw);
   MoeOutput fused_forward(const at::Tensor& x_bchw);
+  /// Frozen norms are in evaluation while the layer trains; the kernels know one mode.
+  bool in_one_mode() const;
   const FusedPool& fused_pool();
   void count_load(const Routing& routing);
 

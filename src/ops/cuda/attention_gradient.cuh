@@ -91,13 +91,8 @@ __device__ inline float2 softmax_of_head(const float* totals, int chunks, int he
   return {highest, sum_over_warp(total)};
 }
 
-/// Floats of the workspace of run_query, run_answer_gradient and run_key_gradient.
-template <class T>
-__host__ __device__ constexpr int attention_head_floats(int channels, int threads) {
-  return 2 * channels + threads * kLanes<T>;
-}
-
-/// input (by head 0), and query and key of one head. It needs no gradient.
+/// input (by head 0), and query and key of one head. It needs no gradient. `shared` of this and of the two other steps
+/// a head holds 2 * C + blockDim * kLanes floats.
 template <class T>
 __device__ void run_query(const AttentionWeights<T>& weights, const AttentionResults& results,
                           const AttentionVectors& vectors, int head, float* shared) {
@@ -235,13 +230,10 @@ __device__ void run_key_gradient(const AttentionWeights<T>& weights, const Atten
              [&](int c, float total) { vectors.input_gradients[head * channels + c] = total; });
 }
 
-/// Floats of run_attention_norm's workspace.
-__host__ __device__ constexpr int attention_norm_floats(int threads) { return 2 * threads; }
-
 /// Channels from block * kNormChannels of one expert: the norm's gradients, in `means` [C] the means over all its
 /// positions of the gradient of norm(x) and of its product with the normed x, and each slot's input_gradient.
-/// result_of(slot) and vectors_of(slot) give the slot's AttentionResults and AttentionVectors. A warp takes a slot at a
-/// time, so sums have a fixed order.
+/// results_of(slot) and vectors_of(slot) give the slot's AttentionResults and AttentionVectors. A warp takes a slot at
+/// a time, so sums have a fixed order. `shared` holds 2 * blockDim floats.
 template <class ResultOf, class VectorsOf>
 __device__ void run_attention_norm(const BatchNorm& norm, int channels, int positions, const SlotList& list,
                                    ResultOf&& results_of, VectorsOf&& vectors_of, const Parameter& gamma,

@@ -18,7 +18,8 @@ __device__ inline void choose(const Shape& shape, const Router& router, const fl
   float* probs = chosen.probs;
   float highest = -INFINITY, total = 0.0F;
   for (int e = 0; e < shape.experts; ++e) {
-    const float clamped = fminf(fmaxf(chosen.logits[e], -router.logit_limit), router.logit_limit);
+    const float logit = chosen.logits[e], limit = router.logit_limit;
+    const float clamped = logit > limit ? limit : logit < -limit ? -limit : logit;  // fminf and fmaxf would hide NaN
     probs[e] = (clamped + (noise != nullptr ? noise[e] : 0.0F)) / router.temperature;
     highest = fmaxf(highest, probs[e]);
   }

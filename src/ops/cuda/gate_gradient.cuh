@@ -25,14 +25,8 @@ struct GateVectors {
   float* mean_gradient = nullptr;        ///< [C]
 };
 
-/// Floats of run_gate_gradient's workspace.
-template <class T>
-__host__ __device__ constexpr int gate_gradient_floats(int channels, int hidden, int threads) {
-  return 2 * channels + 2 * hidden + threads * kLanes<T>;
-}
-
 /// Gradients of the results of both layers, and of the mean of x. expand's weights get expand_gradient (x) hidden,
-/// reduce's reduce_gradient (x) mean.
+/// reduce's reduce_gradient (x) mean. `shared` holds 2 * (C + hidden) + blockDim * kLanes floats.
 template <class T>
 __device__ void run_gate_gradient(const GateWeights<T>& weights, const GateVectors& vectors, int channels,
                                   float* shared) {

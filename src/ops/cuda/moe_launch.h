@@ -21,6 +21,9 @@ Plan make_plan(const Layer& layer);
 /// Router, experts and mixing. plan.scratch.base is set to plan.scratch.bytes of memory, aligned to 256 bytes.
 cudaError_t launch_forward(const Layer& layer, const Plan& plan, cudaStream_t stream);
 
+/// Whether the build has kernels for the current device.
+bool has_code();
+
 cudaError_t launch_router(const Layer& layer, const Scratch& scratch, int counters, cudaStream_t stream);
 cudaError_t launch_bfloat16(const Layer& layer, const Plan& plan, cudaStream_t stream);
 cudaError_t launch_tf32(const Layer& layer, const Plan& plan, cudaStream_t stream);

@@ -102,6 +102,13 @@ cudaError_t launch(const Layer& layer, const Scratch& scratch, int counters, cud
 
 }  // namespace
 
+bool has_code() {
+  cudaFuncAttributes attributes{};
+  const bool found = cudaFuncGetAttributes(&attributes, pool_kernel<float>) == cudaSuccess;
+  if (!found) cudaGetLastError();  // or it would be taken for a later launch's
+  return found;
+}
+
 cudaError_t launch_router(const Layer& layer, const Scratch& scratch, int counters, cudaStream_t stream) {
   if (layer.math == Math::bfloat16) return launch<__nv_bfloat16>(layer, scratch, counters, stream);
   return launch<float>(layer, scratch, counters, stream);

@@ -30,7 +30,7 @@ __device__ inline void choice_gradient(const Training& training, int image, cons
   float total = 0.0F;
   for (int e = 0; e < experts; ++e) total += probs[e] * logits_gradient[e];
   for (int e = 0; e < experts; ++e) {
-    const bool passes = fabsf(logits[e]) <= router.logit_limit;
+    const bool passes = !(fabsf(logits[e]) > router.logit_limit);
     const float inner = passes ? probs[e] * (logits_gradient[e] - total) / router.temperature : 0.0F;
     logits_gradient[e] = inner + (outer.logits != nullptr ? outer.logits[image * experts + e] : 0.0F);
   }

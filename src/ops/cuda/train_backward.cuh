@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   __shared__ float shared[2 * kThreads * kLanes<T> + 2 * kMaxChannels];
   const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
   wait_for_previous_kernel();
-  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.split_blocks;
+  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.backward_splits;
        i += static_cast<int>(gridDim.x * gridDim.y) * kThreads)
     reinterpret_cast<int*>(memory.work + memory.counters)[i] = 0;
   const Slot<T> slot(training, memory, static_cast<int>(blockIdx.y));

@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ float shared[2 * kThreads * kLanes<__nv_bfloat16>];
   const Shape& shape = training.shape;
   const int block = static_cast<int>(blockIdx.x), images = shape.batch * kPoolSplits;
-  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.split_blocks;
+  for (int i = block * kThreads + static_cast<int>(threadIdx.x); i < memory.forward_splits;
        i += static_cast<int>(gridDim.x) * kThreads)
     reinterpret_cast<int*>(memory.work + memory.counters)[i] = 0;
   if (block < images) {

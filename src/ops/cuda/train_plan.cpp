@@ -15,6 +15,9 @@ namespace {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+/// With so many blocks long sums are not cut: the multiprocessors are busy, and parts cost memory.
+constexpr int kEnoughBlocks = 4096, kUncut = 1 << 20;
+
 class Planner {
  public:
   Planner(const Training& training, TrainPlan& plan) : training_(training), plan_(plan) {}
@@ -205,8 +208,8 @@ class Planner {
 
   /// Long sums are cut, since at most batches few blocks have them and the others would wait. A negated one stays
   /// whole.
-  void split(ProductTask& task) const {
-    const int total = stages(task), longest = longest_part(training_.shape.batch);
+  void split(ProductTask& task, int longest) const {
+    const int total = stages(task);
     const bool negates = task.segment_count > 1 && std::ranges::any_of(task.segments, &Segment::negates);
     task.parts = negates ? 1 : std::max(1, ceil_div(total, longest));
     task.part_stages = ceil_div(total, task.parts);
@@ -226,7 +229,8 @@ class Planner {
 
   bool finish(std::vector<ProductTask> tasks, ProductList& list) const {
     if (tasks.size() > kMaxProducts) return false;
-    for (auto& task : tasks) split(task);
+    const int longest = most_blocks(tasks) < kEnoughBlocks ? longest_part(training_.shape.batch) : kUncut;
+    for (auto& task : tasks) split(task, longest);
     const auto order = [](const ProductTask& task) { return std::pair(task.parts > 1, task.part_stages); };
     std::ranges::stable_sort(tasks, std::greater<>(), order);
     list.count = static_cast<int>(tasks.size());
@@ -320,28 +324,25 @@ std::size_t tile_floats(const TrainPlan& plan) {
   return static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(ceil_div(plan.cols, 16) * 16);
 }
 
-/// The same offsets in both directions: column sums, parts and counters.
-Layout lay_out_shared(const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
-  memory.split_blocks =
-      std::max(plan.weights.blocks, most_split({&plan.prepare, &plan.branches, &plan.fusion, &plan.fusion_back,
-                                                &plan.branches_back, &plan.reduce_back}));
-  const auto blocks = static_cast<std::size_t>(memory.split_blocks);
+/// What both directions have at the same offsets, and parts for `split_blocks`.
+Layout lay_out_shared(const TrainPlan& plan, const Sizes& n, int split_blocks, TrainingMemory& memory) {
+  const auto most = static_cast<std::size_t>(std::max(memory.forward_splits, memory.backward_splits));
   Layout layout;
   memory.column_sums = layout.place(n.slots * n.row_tiles * kAreas * n.channels * sizeof(float2));
-  memory.parts = layout.place(blocks * tile_floats(plan) * sizeof(float));
-  memory.counters = layout.place(blocks * sizeof(int));
+  memory.counters = layout.place(most * sizeof(int));
+  memory.parts = layout.place(static_cast<std::size_t>(split_blocks) * tile_floats(plan) * sizeof(float));
   return layout;
 }
 
 void lay_out_forward(const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
-  auto layout = lay_out_shared(plan, n, memory);
+  auto layout = lay_out_shared(plan, n, memory.forward_splits, memory);
   memory.pooled = layout.place(n.batch * kPoolSplits * n.channels * sizeof(float2));
   memory.forward_bytes = layout.size();
 }
 
 void lay_out_backward(const Training& training, const TrainPlan& plan, const Sizes& n, TrainingMemory& memory) {
   const auto bands = static_cast<std::size_t>(ceil_div(training.shape.height, kBandRows));
-  auto layout = lay_out_shared(plan, n, memory);
+  auto layout = lay_out_shared(plan, n, memory.backward_splits, memory);
   memory.gradients = layout.place(n.slots * kGradientMaps * n.positions * n.channels * n.element);
   memory.means = layout.place(n.experts * kNorms * n.channels * sizeof(float2));
   memory.received = layout.place(n.slots * n.walks * n.channels * sizeof(float2));
@@ -363,6 +364,9 @@ void lay_out_backward(const Training& training, const TrainPlan& plan, const Siz
 bool make_train_plan(const Training& training, TrainPlan& plan) {
   if (!Planner(training, plan).make()) return false;
   const Sizes sizes(training);
+  plan.memory.forward_splits = most_split({&plan.prepare, &plan.branches, &plan.fusion});
+  plan.memory.backward_splits =
+      std::max(plan.weights.blocks, most_split({&plan.fusion_back, &plan.branches_back, &plan.reduce_back}));
   lay_out_saved(training, sizes, plan.memory);
   lay_out_forward(plan, sizes, plan.memory);
   lay_out_backward(training, plan, sizes, plan.memory);

@@ -32,7 +32,8 @@ __host__ __device__ constexpr int walks(const Shape& shape) {
   return (shape.positions + walk_rows(shape) - 1) / walk_rows(shape);
 }
 
-/// Two sums over positions for each channel of a slot's row tile; the norm they are for, or what the comment says.
+/// Two sums over positions for each channel of a slot's row tile, of up to two products at a time: of the first norm,
+/// and of what comes before it.
 constexpr int kAreas = kNorms;
 
 /// Floats of one slot's AttentionVectors.
@@ -64,17 +65,17 @@ struct TrainingMemory {
   std::size_t saved_bytes = 0;
 
   // Offsets into `work`. Forward and backward each use it from its start.
-  std::size_t pooled = 0;        ///< float2 [B, kPoolSplits, C]
-  std::size_t column_sums = 0;   ///< float2 [slots, row tiles, kAreas, C]
-  std::size_t received = 0;      ///< float2 [slots, walks, C]: column sums of what reaches the fusions
-  std::size_t gradients = 0;     ///< elements [slots, kGradientMaps, N, C]
-  std::size_t means = 0;         ///< float2 [E, kNorms, C]: of a norm's gradient, alone and times the normed value
-  std::size_t mixing = 0;        ///< float [slots, walks]: parts of the gradient of the mixing weights
-  std::size_t parts = 0;         ///< float [split blocks, sums of a tile]
-  std::size_t counters = 0;      ///< int [split blocks], zero between kernels
-  int split_blocks = 0;          ///< of any kernel
-  std::size_t depthwise = 0;     ///< float [slots, bands, taps, C]
-  std::size_t slot_vectors = 0;  ///< float [slots, slot_floats]: AttentionVectors or GateVectors
+  std::size_t pooled = 0;       ///< float2 [B, kPoolSplits, C]
+  std::size_t column_sums = 0;  ///< float2 [slots, row tiles, kAreas, C]
+  std::size_t received = 0;     ///< float2 [slots, walks, C]: column sums of what reaches the fusions
+  std::size_t gradients = 0;    ///< elements [slots, kGradientMaps, N, C]
+  std::size_t means = 0;        ///< float2 [E, kNorms, C]: of a norm's gradient, alone and times the normed value
+  std::size_t mixing = 0;       ///< float [slots, walks]: parts of the gradient of the mixing weights
+  std::size_t parts = 0;        ///< float [split blocks, sums of a tile]
+  std::size_t counters = 0;     ///< int [split blocks], zero between kernels
+  int forward_splits = 0, backward_splits = 0;  ///< the most split blocks of a kernel of either direction
+  std::size_t depthwise = 0;                    ///< float [slots, bands, taps, C]
+  std::size_t slot_vectors = 0;                 ///< float [slots, slot_floats]: AttentionVectors or GateVectors
   std::size_t slot_floats = 0;
   // Gradients of the router's results: float [B, k], [B, E], and [B, C] of the mean of x.
   std::size_t weights_gradient = 0, logits_gradient = 0, mean_gradient = 0;

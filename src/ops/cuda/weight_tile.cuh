@@ -57,8 +57,20 @@ class WarpWeightProducts {
   __device__ static void publish_copies() {}
   __device__ static void settle(float (&)[kSums]) {}
 
-  /// Adds one stage.
+  /// Adds one stage; of float32 rounded once, as WarpProducts does.
   __device__ static void add(const char* inputs, const char* filters, float (&sum)[kSums]) {
+    if constexpr (kMath == Math::float32) {
+      float stage[kSums] = {};
+      add_stage(inputs, filters, stage);
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) sum[i] += stage[i];
+    } else {
+      add_stage(inputs, filters, sum);
+    }
+  }
+
+ private:
+  __device__ static void add_stage(const char* inputs, const char* filters, float (&sum)[kSums]) {
     constexpr int steps = weight_rows(kMath) * static_cast<int>(sizeof(T)) / 32;
 #pragma unroll
     for (int step = 0; step < steps; ++step) {
@@ -72,7 +84,6 @@ class WarpWeightProducts {
     }
   }
 
- private:
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ static int first_col() { return warp() / 4 * kColTiles * 8; }
