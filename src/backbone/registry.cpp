@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "codmoe/backbone/efficientnet_lite.h"
+#include "codmoe/backbone/resnet.h"
 #include "codmoe/backbone/tiny.h"
 #include "codmoe/backbone/weights.h"
 #include "codmoe/core/error.h"
@@ -30,6 +31,10 @@ const std::vector<std::pair<std::string, Factory>>& registry() {
       {"tf_efficientnet_lite2", make<EfficientNetLite>(Lite{.width = 1.1, .depth = 1.2})},
       {"tf_efficientnet_lite3", make<EfficientNetLite>(Lite{.width = 1.2, .depth = 1.4})},
       {"tf_efficientnet_lite4", make<EfficientNetLite>(Lite{.width = 1.4, .depth = 1.8})},
+      {"resnet18", make<ResNet>(ResNetOptions{.block = ResNetBlock::basic, .depths = {2, 2, 2, 2}})},
+      {"resnet34", make<ResNet>(ResNetOptions{.block = ResNetBlock::basic, .depths = {3, 4, 6, 3}})},
+      {"resnet50", make<ResNet>(ResNetOptions{.block = ResNetBlock::bottleneck, .depths = {3, 4, 6, 3}})},
+      {"res2net50_26w_4s", make<ResNet>(ResNetOptions{.block = ResNetBlock::res2net, .depths = {3, 4, 6, 3}})},
       {"tiny", make<Tiny>(TinyOptions{})},
   };
   return entries;

@@ -1,30 +1,42 @@
 #!/usr/bin/env python3
-"""Writes timm_vectors.safetensors, timm's features and gradients in float64, for efficientnet_lite_test.cpp.
+"""Writes timm's features and gradients in float64, one file a family of backbones, for the tests beside it.
 
-    pip install timm==1.0.31 safetensors && python3 tests/backbone/make_timm_vectors.py
+    pip install timm==1.0.31 safetensors && python3 tests/backbone/make_timm_vectors.py [FILE…]
 
-Weights and images come from a formula that fill.h repeats, so the file holds results alone.
+Without names, all of FILES. Weights and images come from a formula that fill.h repeats, so the file holds results alone.
 """
 
 import math
 import pathlib
+import sys
 
 import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
 
-# (model, mode, batch, height, width): the same list as in efficientnet_lite_test.cpp.
-CASES = [
-    ("tf_efficientnet_lite0", "eval", 2, 64, 48),
-    ("tf_efficientnet_lite0", "eval", 1, 61, 45),
-    ("tf_efficientnet_lite1", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite2", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite3", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite4", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite0", "train", 2, 64, 48),
-    ("tf_efficientnet_lite0", "train", 2, 45, 61),
-]
+# (model, mode, batch, height, width): the same lists as in efficientnet_lite_test.cpp and resnet_test.cpp.
+FILES = {
+    "timm_vectors.safetensors": [
+        ("tf_efficientnet_lite0", "eval", 2, 64, 48),
+        ("tf_efficientnet_lite0", "eval", 1, 61, 45),
+        ("tf_efficientnet_lite1", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite2", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite3", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite4", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite0", "train", 2, 64, 48),
+        ("tf_efficientnet_lite0", "train", 2, 45, 61),
+    ],
+    "resnet_vectors.safetensors": [
+        ("resnet18", "eval", 2, 64, 48),
+        ("resnet34", "eval", 1, 33, 47),
+        ("resnet50", "eval", 1, 33, 47),
+        ("res2net50_26w_4s", "eval", 1, 33, 47),
+        ("resnet18", "train", 2, 61, 45),
+        ("resnet50", "train", 2, 64, 48),
+        ("res2net50_26w_4s", "train", 2, 45, 61),
+    ],
+}
 MAX_SAMPLES = 256
 
 
@@ -93,12 +105,13 @@ def run(case, out):
 
 def main():
     torch.manual_seed(0)
-    out = {}
-    for case in CASES:
-        run(case, out)
-    path = pathlib.Path(__file__).parent / "timm_vectors.safetensors"
-    save_file(out, path, {"timm": timm.__version__, "torch": torch.__version__})
-    print(path, path.stat().st_size, "bytes")
+    for name in sys.argv[1:] or FILES:
+        out = {}
+        for case in FILES[name]:
+            run(case, out)
+        path = pathlib.Path(__file__).parent / name
+        save_file(out, path, {"timm": timm.__version__, "torch": torch.__version__})
+        print(path, path.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":
