@@ -111,6 +111,7 @@ class TimmTest : public ::testing::TestWithParam<TimmCase> {
     core::TensorMap buffers;
     for (const auto& item : backbone_->named_buffers()) buffers[item.key()] = item.value();
     EXPECT_LT(relative_sum_error(sums(gradients), expected("gradients")), 1e-8);
+    if (buffers.empty()) return;
     EXPECT_LT(relative_sum_error(sums(buffers), expected("buffers")), 1e-9);
   }
 
