@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "codmoe/backbone/efficientnet_lite.h"
+#include "codmoe/backbone/pvt_v2.h"
+#include "codmoe/backbone/resnet.h"
 #include "codmoe/backbone/tiny.h"
 #include "codmoe/backbone/weights.h"
 #include "codmoe/core/error.h"
@@ -24,12 +26,24 @@ Factory make(const Options& options) {
 
 const std::vector<std::pair<std::string, Factory>>& registry() {
   using Lite = EfficientNetLiteOptions;
+  using Pvt = PvtV2Options;
   static const std::vector<std::pair<std::string, Factory>> entries{
       {"tf_efficientnet_lite0", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.0})},
       {"tf_efficientnet_lite1", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.1})},
       {"tf_efficientnet_lite2", make<EfficientNetLite>(Lite{.width = 1.1, .depth = 1.2})},
       {"tf_efficientnet_lite3", make<EfficientNetLite>(Lite{.width = 1.2, .depth = 1.4})},
       {"tf_efficientnet_lite4", make<EfficientNetLite>(Lite{.width = 1.4, .depth = 1.8})},
+      {"resnet18", make<ResNet>(ResNetOptions{.block = ResNetBlock::basic, .depths = {2, 2, 2, 2}})},
+      {"resnet34", make<ResNet>(ResNetOptions{.block = ResNetBlock::basic, .depths = {3, 4, 6, 3}})},
+      {"resnet50", make<ResNet>(ResNetOptions{.block = ResNetBlock::bottleneck, .depths = {3, 4, 6, 3}})},
+      {"res2net50_26w_4s", make<ResNet>(ResNetOptions{.block = ResNetBlock::res2net, .depths = {3, 4, 6, 3}})},
+      {"pvt_v2_b0", make<PvtV2>(Pvt{.depths = {2, 2, 2, 2}, .channels = {32, 64, 160, 256}})},
+      {"pvt_v2_b1", make<PvtV2>(Pvt{.depths = {2, 2, 2, 2}})},
+      {"pvt_v2_b2", make<PvtV2>(Pvt{.depths = {3, 4, 6, 3}})},
+      {"pvt_v2_b3", make<PvtV2>(Pvt{.depths = {3, 4, 18, 3}})},
+      {"pvt_v2_b4", make<PvtV2>(Pvt{.depths = {3, 8, 27, 3}})},
+      {"pvt_v2_b5", make<PvtV2>(Pvt{.depths = {3, 6, 40, 3}, .expansions = {4, 4, 4, 4}})},
+      {"pvt_v2_b2_li", make<PvtV2>(Pvt{.depths = {3, 4, 6, 3}, .linear_attention = true})},
       {"tiny", make<Tiny>(TinyOptions{})},
   };
   return entries;

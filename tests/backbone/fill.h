@@ -31,7 +31,7 @@ inline at::Tensor uniform(std::string_view key, at::IntArrayRef shape) {
 inline at::Tensor fill(const std::string& key, const at::Tensor& tensor) {
   if (key.ends_with("num_batches_tracked")) return at::zeros_like(tensor);
   const auto u = uniform(key, tensor.sizes());
-  if (tensor.dim() == 4) return u * std::sqrt(6.0 / static_cast<double>(tensor[0].numel()));
+  if (tensor.dim() > 1) return u * std::sqrt(6.0 / static_cast<double>(tensor[0].numel()));
   if (key.ends_with("running_var")) return u * 0.5 + 1.0;
   return key.ends_with(".weight") ? u * 0.25 + 1.0 : u * 0.25;
 }

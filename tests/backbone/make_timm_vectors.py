@@ -1,30 +1,52 @@
 #!/usr/bin/env python3
-"""Writes timm_vectors.safetensors, timm's features and gradients in float64, for efficientnet_lite_test.cpp.
+"""Writes timm's features and gradients in float64, one file a family of backbones, for the tests beside it.
 
-    pip install timm==1.0.31 safetensors && python3 tests/backbone/make_timm_vectors.py
+    pip install timm==1.0.31 safetensors && python3 tests/backbone/make_timm_vectors.py [FILE…]
 
-Weights and images come from a formula that fill.h repeats, so the file holds results alone.
+Without names, all of FILES. Weights and images come from a formula that fill.h repeats, so the file holds results alone.
 """
 
 import math
 import pathlib
+import re
+import sys
 
 import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
 
-# (model, mode, batch, height, width): the same list as in efficientnet_lite_test.cpp.
-CASES = [
-    ("tf_efficientnet_lite0", "eval", 2, 64, 48),
-    ("tf_efficientnet_lite0", "eval", 1, 61, 45),
-    ("tf_efficientnet_lite1", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite2", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite3", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite4", "eval", 1, 33, 47),
-    ("tf_efficientnet_lite0", "train", 2, 64, 48),
-    ("tf_efficientnet_lite0", "train", 2, 45, 61),
-]
+# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2}_test.cpp.
+FILES = {
+    "timm_vectors.safetensors": [
+        ("tf_efficientnet_lite0", "eval", 2, 64, 48),
+        ("tf_efficientnet_lite0", "eval", 1, 61, 45),
+        ("tf_efficientnet_lite1", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite2", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite3", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite4", "eval", 1, 33, 47),
+        ("tf_efficientnet_lite0", "train", 2, 64, 48),
+        ("tf_efficientnet_lite0", "train", 2, 45, 61),
+    ],
+    "resnet_vectors.safetensors": [
+        ("resnet18", "eval", 2, 64, 48),
+        ("resnet34", "eval", 1, 33, 47),
+        ("resnet50", "eval", 1, 33, 47),
+        ("res2net50_26w_4s", "eval", 1, 33, 47),
+        ("resnet18", "train", 2, 61, 45),
+        ("resnet50", "train", 2, 64, 48),
+        ("res2net50_26w_4s", "train", 2, 45, 61),
+    ],
+    "pvt_v2_vectors.safetensors": [
+        ("pvt_v2_b0", "eval", 2, 64, 48),
+        ("pvt_v2_b0", "eval", 1, 61, 45),
+        ("pvt_v2_b2_li", "eval", 1, 33, 47),
+        ("pvt_v2_b5", "eval", 1, 33, 47),
+        ("pvt_v2_b0", "train", 2, 64, 48),
+        ("pvt_v2_b0", "train", 2, 45, 61),
+        ("pvt_v2_b2_li", "train", 1, 61, 45),
+    ],
+}
 MAX_SAMPLES = 256
 
 
@@ -46,7 +68,7 @@ def fill(key, tensor):
     u = uniform(key, tensor.numel())
     if key.endswith("num_batches_tracked"):
         return torch.zeros_like(tensor)
-    if tensor.dim() == 4:
+    if tensor.dim() > 1:
         u = u * math.sqrt(6.0 / tensor[0].numel())
     elif key.endswith("running_var"):
         u = u * 0.5 + 1.0
@@ -72,12 +94,17 @@ def sums(tensors):
     return torch.stack([torch.stack([tensor.sum(), tensor.abs().sum()]) for tensor in ordered])
 
 
+def weight_key(key):
+    """The key in weights files: features_only has stages_0 where the whole model has stages.0."""
+    return re.sub(r"^stages_", "stages.", key)
+
+
 def run(case, out):
     name, mode, batch, height, width = case
-    model = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
-    model.load_state_dict({key: fill(key, tensor) for key, tensor in model.state_dict().items()})
+    model = timm.create_model(name, features_only=True)
+    model.load_state_dict({key: fill(weight_key(key), tensor) for key, tensor in model.state_dict().items()})
     model.double().train(mode == "train")
-    features = model(uniform_tensor("input", (batch, 3, height, width)))
+    features = model(uniform_tensor("input", (batch, 3, height, width)))[-4:]  # strides 4 to 32
     prefix = f"{name}.{mode}.{batch}x{height}x{width}"
     for i, feature in enumerate(features):
         out[f"{prefix}.features.{i}"] = sample(feature)
@@ -87,18 +114,22 @@ def run(case, out):
     if mode == "train":
         terms = [feature * uniform_tensor(f"cotangent.{i}", feature.shape) for i, feature in enumerate(features)]
         sum(term.sum() for term in terms).backward()
-        out[f"{prefix}.gradients"] = sums({key: parameter.grad for key, parameter in model.named_parameters()})
-        out[f"{prefix}.buffers"] = sums(dict(model.named_buffers()))
+        gradients = {weight_key(key): parameter.grad for key, parameter in model.named_parameters()}
+        out[f"{prefix}.gradients"] = sums(gradients)
+        buffers = dict(model.named_buffers())
+        if buffers:
+            out[f"{prefix}.buffers"] = sums(buffers)
 
 
 def main():
     torch.manual_seed(0)
-    out = {}
-    for case in CASES:
-        run(case, out)
-    path = pathlib.Path(__file__).parent / "timm_vectors.safetensors"
-    save_file(out, path, {"timm": timm.__version__, "torch": torch.__version__})
-    print(path, path.stat().st_size, "bytes")
+    for name in sys.argv[1:] or FILES:
+        out = {}
+        for case in FILES[name]:
+            run(case, out)
+        path = pathlib.Path(__file__).parent / name
+        save_file(out, path, {"timm": timm.__version__, "torch": torch.__version__})
+        print(path, path.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

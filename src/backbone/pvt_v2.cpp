@@ -1,0 +1,213 @@
+#include "codmoe/backbone/pvt_v2.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <optional>
+
+#include "codmoe/nn/init.h"
+
+namespace codmoe::backbone {
+
+namespace {
+
+// Between convolutions maps stay [B, H, W, C]: what linear layers and layer norms read, and seen as [B, C, H, W] it is
+// channels-last memory, which convolutions take without a copy.
+at::Tensor to_channels_second(const at::Tensor& x_bhwc) { return x_bhwc.permute({0, 3, 1, 2}); }
+at::Tensor to_channels_last(const at::Tensor& x_bchw) { return x_bchw.permute({0, 2, 3, 1}); }
+
+/// The original has PyTorch's eps in the norms of embeddings and of reduced maps, a smaller one in blocks and stages.
+constexpr double reduction_eps = 1e-5;
+constexpr double block_eps = 1e-6;
+
+torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}).eps(eps));
+}
+
+/// What differs between stages apart from their depth.
+struct PvtBlockShape {
+  int64_t channels;
+  int64_t heads;
+  int64_t reduction;  ///< stride of keys and values, where attention isn't linear
+  int64_t hidden;     ///< channels within the feed-forward layer
+  bool linear_attention;
+};
+constexpr std::array<int64_t, 4> pvt_heads{1, 2, 5, 8};
+constexpr std::array<int64_t, 4> pvt_reductions{8, 4, 2, 1};
+constexpr int64_t pooled_size = 7;
+
+/// Patches that overlap: a convolution whose kernel is about twice its stride, then a norm.
+/// [B, in, H, W] -> [B, ceil(H / stride), ceil(W / stride), out].
+class PvtEmbedding : public torch::nn::Module {
+ public:
+  PvtEmbedding(int64_t in, int64_t out, int64_t kernel, int64_t stride)
+      : proj_(register_module(
+            "proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2)))),
+        norm_(register_module("norm", make_layer_norm(out, reduction_eps))) {}
+
+  at::Tensor forward(const at::Tensor& x_bchw) { return norm_(to_channels_last(proj_(x_bchw))); }
+
+ private:
+  torch::nn::Conv2d proj_;
+  torch::nn::LayerNorm norm_;
+};
+
+/// Spatial-reduction attention (section 3.1 of PVT, arXiv:2102.12122), or linear: [B, H, W, C] -> [B, H, W, C].
+class PvtAttention : public torch::nn::Module {
+ public:
+  explicit PvtAttention(const PvtBlockShape& shape)
+      : heads_(shape.heads),
+        linear_(shape.linear_attention),
+        q_(register_module("q", torch::nn::Linear(shape.channels, shape.channels))),
+        kv_(register_module("kv", torch::nn::Linear(shape.channels, 2 * shape.channels))),
+        proj_(register_module("proj", torch::nn::Linear(shape.channels, shape.channels))) {
+    if (!linear_ && shape.reduction == 1) return;
+    const int64_t kernel = linear_ ? 1 : shape.reduction;
+    sr_ = register_module(
+        "sr", torch::nn::Conv2d(torch::nn::Conv2dOptions(shape.channels, shape.channels, kernel).stride(kernel)));
+    norm_ = register_module("norm", make_layer_norm(shape.channels, reduction_eps));
+  }
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    const auto batch = x_bhwc.size(0), head_channels = x_bhwc.size(3) / heads_;
+    const auto q_bhnd = q_(x_bhwc).reshape({batch, -1, heads_, head_channels}).transpose(1, 2);
+    const auto kv_bm2hd = kv_(reduce(x_bhwc)).reshape({batch, -1, 2, heads_, head_channels});
+    const auto k_bhmd = kv_bm2hd.select(2, 0).transpose(1, 2), v_bhmd = kv_bm2hd.select(2, 1).transpose(1, 2);
+    const auto y_bhnd = at::scaled_dot_product_attention(q_bhnd, k_bhmd, v_bhmd);
+    return proj_(y_bhnd.transpose(1, 2).reshape(x_bhwc.sizes()));
+  }
+
+ private:
+  /// The coarser map that keys and values are made of.
+  at::Tensor reduce(const at::Tensor& x_bhwc) {
+    if (sr_.is_empty()) return x_bhwc;
+    const auto x_bchw = to_channels_second(x_bhwc);
+    if (!linear_) return norm_(to_channels_last(sr_(x_bchw)));
+    const auto pooled_bchw = at::adaptive_avg_pool2d(x_bchw, {pooled_size, pooled_size});
+    return at::gelu(norm_(to_channels_last(sr_(pooled_bchw))));
+  }
+
+  int64_t heads_;
+  bool linear_;
+  torch::nn::Linear q_, kv_, proj_;
+  torch::nn::Conv2d sr_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+};
+
+/// Feed-forward layer, where a depthwise 3x3 convolution tells positions apart by the zeros around the map:
+/// [B, H, W, C] -> [B, H, W, C].
+class PvtFeedForward : public torch::nn::Module {
+ public:
+  explicit PvtFeedForward(const PvtBlockShape& shape)
+      : relu_(shape.linear_attention),
+        fc1_(register_module("fc1", torch::nn::Linear(shape.channels, shape.hidden))),
+        dwconv_(register_module(
+            "dwconv", torch::nn::Conv2d(
+                          torch::nn::Conv2dOptions(shape.hidden, shape.hidden, 3).padding(1).groups(shape.hidden)))),
+        fc2_(register_module("fc2", torch::nn::Linear(shape.hidden, shape.channels))) {}
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    auto y = fc1_(x_bhwc);
+    if (relu_) y = at::relu(y);
+    return fc2_(at::gelu(to_channels_last(dwconv_(to_channels_second(y)))));
+  }
+
+ private:
+  bool relu_;  ///< the variant with linear attention has one before the convolution too
+  torch::nn::Linear fc1_;
+  torch::nn::Conv2d dwconv_;
+  torch::nn::Linear fc2_;
+};
+
+/// Pre-norm transformer block: [B, H, W, C] -> [B, H, W, C].
+class PvtBlock : public torch::nn::Module {
+ public:
+  explicit PvtBlock(const PvtBlockShape& shape)
+      : norm1_(register_module("norm1", make_layer_norm(shape.channels, block_eps))),
+        attn_(register_module("attn", std::make_shared<PvtAttention>(shape))),
+        norm2_(register_module("norm2", make_layer_norm(shape.channels, block_eps))),
+        mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))) {}
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    const auto y = x_bhwc + attn_->forward(norm1_(x_bhwc));
+    return y + mlp_->forward(norm2_(y));
+  }
+
+ private:
+  torch::nn::LayerNorm norm1_;
+  std::shared_ptr<PvtAttention> attn_;
+  torch::nn::LayerNorm norm2_;
+  std::shared_ptr<PvtFeedForward> mlp_;
+};
+
+/// Halves the map (but for the first stage, which has no `in`), then blocks and a norm: [B, H, W, in] -> [B, H', W',
+/// C].
+class PvtStage : public torch::nn::Module {
+ public:
+  PvtStage(std::optional<int64_t> in, int64_t depth, const PvtBlockShape& shape)
+      : norm_(register_module("norm", make_layer_norm(shape.channels, block_eps))) {
+    if (in) downsample_ = register_module("downsample", std::make_shared<PvtEmbedding>(*in, shape.channels, 3, 2));
+    for (int64_t i = 0; i < depth; ++i) blocks_->push_back(PvtBlock(shape));
+    register_module("blocks", blocks_);
+  }
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    return norm_(blocks_->forward(downsample_ ? downsample_->forward(to_channels_second(x_bhwc)) : x_bhwc));
+  }
+
+ private:
+  std::shared_ptr<PvtEmbedding> downsample_;
+  torch::nn::Sequential blocks_;
+  torch::nn::LayerNorm norm_;
+};
+
+/// Convolutions as nn/init.h; linear layers from N(0, 0.02²), as timm, whose truncation at ±2 is 100 deviations away.
+void init_pvt(torch::nn::Module& module) {
+  nn::init_fan_out(module);
+  const c10::NoGradGuard no_grad;
+  for (const auto& part : module.modules(/*include_self=*/false)) {
+    if (auto* linear = part->as<torch::nn::LinearImpl>()) {
+      linear->weight.normal_(0.0, 0.02);
+      linear->bias.zero_();
+    }
+  }
+}
+
+}  // namespace
+
+PvtV2::PvtV2(const PvtV2Options& options)
+    : patch_embed_(PvtEmbedding(3, options.channels[0], 7, 4)),
+      channels_(options.channels.begin(), options.channels.end()) {
+  std::optional<int64_t> in;
+  for (std::size_t i = 0; i < channels_.size(); ++i) {
+    const PvtBlockShape shape{.channels = channels_[i],
+                              .heads = pvt_heads[i],
+                              .reduction = pvt_reductions[i],
+                              .hidden = channels_[i] * options.expansions[i],
+                              .linear_attention = options.linear_attention};
+    stages_->push_back(PvtStage(in, options.depths[i], shape));
+    in = channels_[i];
+  }
+  register_module("patch_embed", patch_embed_.ptr());
+  register_module("stages", stages_);
+  init_pvt(*this);
+}
+
+std::vector<at::Tensor> PvtV2::forward(const at::Tensor& x_bchw) {
+  std::vector<at::Tensor> features;
+  auto x_bhwc = patch_embed_.forward(x_bchw);
+  for (auto& stage : *stages_) {
+    x_bhwc = stage.forward(x_bhwc);
+    features.push_back(to_channels_second(x_bhwc).contiguous(x_bchw.suggest_memory_format()));
+  }
+  return features;
+}
+
+Normalization PvtV2::normalization() const { return {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}}; }
+
+std::vector<std::string> PvtV2::head_prefixes() const { return {"head."}; }
+
+}  // namespace codmoe::backbone
