@@ -1,20 +1,18 @@
 #include "schedule.h"
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <iterator>
 #include <utility>
 #include <vector>
 
 #include "moe_launch.h"
+#include "most_blocks.h"
 #include "tiling.h"
 
 namespace codmoe::ops::cuda {
 
 namespace {
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /// 128-byte steps of the inner dimension.
 int stages(const Conv& conv, Math math) {
@@ -50,16 +48,6 @@ int cost(const Task& task) {
   }
 }
 
-/// The most blocks that a batch can need: every image chooses the k experts with the most.
-int most_blocks(const Layer& layer, const std::vector<Task>& tasks) {
-  std::array<int, kMaxExperts> of{};
-  for (const auto& task : tasks) of[static_cast<std::size_t>(task.expert)] += task.blocks;
-  std::ranges::sort(of, std::greater<>());
-  int sum = 0;
-  for (int k = 0; k < layer.shape.top_k; ++k) sum += of[static_cast<std::size_t>(k)];
-  return sum * layer.shape.batch;
-}
-
 Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
   const auto order = [](const Task& task) { return std::pair(task.parts > 1, cost(task)); };
   std::ranges::stable_sort(tasks, std::greater<>(), order);
@@ -70,9 +58,9 @@ Schedule make_schedule(const Layer& layer, std::vector<Task> tasks) {
   }
   schedule.count = static_cast<int>(tasks.size());
   std::ranges::copy(tasks, schedule.tasks);
-  schedule.blocks = most_blocks(layer, tasks);
+  schedule.blocks = most_blocks(layer.shape, tasks);
   std::erase_if(tasks, [](const Task& task) { return task.parts == 1; });
-  schedule.split_blocks = most_blocks(layer, tasks);
+  schedule.split_blocks = most_blocks(layer.shape, tasks);
   return schedule;
 }
 

@@ -1,19 +1,17 @@
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <utility>
 #include <vector>
 
+#include "most_blocks.h"
 #include "schedule.h"
 #include "train_tasks.h"
 
 namespace codmoe::ops::cuda {
 
 namespace {
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /// With so many blocks long sums are not cut: the multiprocessors are busy, and parts cost memory.
 constexpr int kEnoughBlocks = 4096, kUncut = 1 << 20;
@@ -217,27 +215,18 @@ class Planner {
     task.blocks *= task.parts;
   }
 
-  /// The most blocks that a batch can need: every image chooses the k experts with the most.
-  int most_blocks(const std::vector<ProductTask>& tasks) const {
-    std::array<int, kMaxExperts> of{};
-    for (const auto& task : tasks) of[static_cast<std::size_t>(task.expert)] += task.blocks;
-    std::ranges::sort(of, std::greater<>());
-    int sum = 0;
-    for (int k = 0; k < training_.shape.top_k; ++k) sum += of[static_cast<std::size_t>(k)];
-    return sum * training_.shape.batch;
-  }
-
   bool finish(std::vector<ProductTask> tasks, ProductList& list) const {
     if (tasks.size() > kMaxProducts) return false;
-    const int longest = most_blocks(tasks) < kEnoughBlocks ? longest_part(training_.shape.batch) : kUncut;
+    const int longest =
+        most_blocks(training_.shape, tasks) < kEnoughBlocks ? longest_part(training_.shape.batch) : kUncut;
     for (auto& task : tasks) split(task, longest);
     const auto order = [](const ProductTask& task) { return std::pair(task.parts > 1, task.part_stages); };
     std::ranges::stable_sort(tasks, std::greater<>(), order);
     list.count = static_cast<int>(tasks.size());
     std::ranges::copy(tasks, list.tasks);
-    list.blocks = most_blocks(tasks);
+    list.blocks = most_blocks(training_.shape, tasks);
     std::erase_if(tasks, [](const ProductTask& task) { return task.parts == 1; });
-    list.split_blocks = most_blocks(tasks);
+    list.split_blocks = most_blocks(training_.shape, tasks);
     return true;
   }
 
