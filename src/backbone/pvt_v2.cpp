@@ -4,28 +4,19 @@
 #include <c10/core/GradMode.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/normalization.h>
 
 #include <optional>
 
+#include "channels_last.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
 
 namespace {
 
-// Between convolutions maps stay [B, H, W, C]: what linear layers and layer norms read, and seen as [B, C, H, W] it is
-// channels-last memory, which convolutions take without a copy.
-at::Tensor to_channels_second(const at::Tensor& x_bhwc) { return x_bhwc.permute({0, 3, 1, 2}); }
-at::Tensor to_channels_last(const at::Tensor& x_bchw) { return x_bchw.permute({0, 2, 3, 1}); }
-
 /// The original has PyTorch's eps in the norms of embeddings and of reduced maps, a smaller one in blocks and stages.
 constexpr double reduction_eps = 1e-5;
 constexpr double block_eps = 1e-6;
-
-torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}).eps(eps));
-}
 
 /// What differs between stages apart from their depth.
 struct PvtBlockShape {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "codmoe/backbone/edgenext.h"
 #include "codmoe/backbone/efficientnet_lite.h"
 #include "codmoe/backbone/pvt_v2.h"
 #include "codmoe/backbone/resnet.h"
@@ -27,6 +28,7 @@ Factory make(const Options& options) {
 const std::vector<std::pair<std::string, Factory>>& registry() {
   using Lite = EfficientNetLiteOptions;
   using Pvt = PvtV2Options;
+  using Edge = EdgeNeXtOptions;
   static const std::vector<std::pair<std::string, Factory>> entries{
       {"tf_efficientnet_lite0", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.0})},
       {"tf_efficientnet_lite1", make<EfficientNetLite>(Lite{.width = 1.0, .depth = 1.1})},
@@ -44,6 +46,10 @@ const std::vector<std::pair<std::string, Factory>>& registry() {
       {"pvt_v2_b4", make<PvtV2>(Pvt{.depths = {3, 8, 27, 3}})},
       {"pvt_v2_b5", make<PvtV2>(Pvt{.depths = {3, 6, 40, 3}, .expansions = {4, 4, 4, 4}})},
       {"pvt_v2_b2_li", make<PvtV2>(Pvt{.depths = {3, 4, 6, 3}, .linear_attention = true})},
+      {"edgenext_xx_small", make<EdgeNeXt>(Edge{.depths = {2, 2, 6, 2}, .channels = {24, 48, 88, 168}, .heads = 4})},
+      {"edgenext_x_small", make<EdgeNeXt>(Edge{.channels = {32, 64, 100, 192}, .heads = 4})},
+      {"edgenext_small", make<EdgeNeXt>(Edge{})},
+      {"edgenext_base", make<EdgeNeXt>(Edge{.channels = {80, 160, 288, 584}})},
       {"tiny", make<Tiny>(TinyOptions{})},
   };
   return entries;

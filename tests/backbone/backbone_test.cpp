@@ -14,6 +14,11 @@
 namespace codmoe::backbone {
 namespace {
 
+/// Patches that don't overlap leave out the rows and columns that fill none.
+int64_t feature_size(const std::string& name, int64_t image_size, int64_t stride) {
+  return name.starts_with("edgenext") ? image_size / stride : (image_size + stride - 1) / stride;
+}
+
 class BackboneTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -31,8 +36,9 @@ TEST_P(BackboneTest, GivesOneFeatureAStrideAtAnySize) {
     ASSERT_EQ(features.size(), Backbone::strides.size());
     for (std::size_t i = 0; i < features.size(); ++i) {
       const auto stride = Backbone::strides[i];
-      EXPECT_EQ(features[i].sizes(), (std::vector<int64_t>{1, backbone_->channels()[i], (height + stride - 1) / stride,
-                                                           (width + stride - 1) / stride}));
+      EXPECT_EQ(features[i].sizes(),
+                (std::vector<int64_t>{1, backbone_->channels()[i], feature_size(GetParam(), height, stride),
+                                      feature_size(GetParam(), width, stride)}));
     }
   }
 }
@@ -82,16 +88,33 @@ TEST_P(BackboneTest, SaysHowToNormaliseColours) {
 
 INSTANTIATE_TEST_SUITE_P(Registry, BackboneTest,
                          ::testing::Values("tf_efficientnet_lite0", "resnet18", "res2net50_26w_4s", "pvt_v2_b0",
-                                           "pvt_v2_b2_li", "tiny"));
+                                           "pvt_v2_b2_li", "edgenext_xx_small", "tiny"));
 
 int64_t count_parameters(const std::string& name) { return nn::count_parameters(*make_backbone({.name = name})); }
 
 TEST(Registry, ListsItsNames) {
-  EXPECT_EQ(backbone_names(),
-            (std::vector<std::string>{"tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2",
-                                      "tf_efficientnet_lite3", "tf_efficientnet_lite4", "resnet18", "resnet34",
-                                      "resnet50", "res2net50_26w_4s", "pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2",
-                                      "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5", "pvt_v2_b2_li", "tiny"}));
+  const std::vector<std::string> names{"tf_efficientnet_lite0",
+                                       "tf_efficientnet_lite1",
+                                       "tf_efficientnet_lite2",
+                                       "tf_efficientnet_lite3",
+                                       "tf_efficientnet_lite4",
+                                       "resnet18",
+                                       "resnet34",
+                                       "resnet50",
+                                       "res2net50_26w_4s",
+                                       "pvt_v2_b0",
+                                       "pvt_v2_b1",
+                                       "pvt_v2_b2",
+                                       "pvt_v2_b3",
+                                       "pvt_v2_b4",
+                                       "pvt_v2_b5",
+                                       "pvt_v2_b2_li",
+                                       "edgenext_xx_small",
+                                       "edgenext_x_small",
+                                       "edgenext_small",
+                                       "edgenext_base",
+                                       "tiny"};
+  EXPECT_EQ(backbone_names(), names);
 }
 
 TEST(Registry, BackbonesHaveTimmsSizes) {  // timm 1.0.31, features_only with strides 4 to 32
@@ -111,6 +134,10 @@ TEST(Registry, BackbonesHaveTimmsSizes) {  // timm 1.0.31, features_only with st
   EXPECT_EQ(count_parameters("pvt_v2_b4"), 62043072);
   EXPECT_EQ(count_parameters("pvt_v2_b5"), 81443008);
   EXPECT_EQ(count_parameters("pvt_v2_b2_li"), 22040512);
+  EXPECT_EQ(count_parameters("edgenext_xx_small"), 1157880);
+  EXPECT_EQ(count_parameters("edgenext_x_small"), 2143420);
+  EXPECT_EQ(count_parameters("edgenext_small"), 5281224);
+  EXPECT_EQ(count_parameters("edgenext_base"), 17925124);
 }
 
 TEST(Registry, TinyIsSmall) {
@@ -122,7 +149,8 @@ TEST(Registry, AnUnknownNameListsTheKnown) {
   const auto listing =
       "must be one of tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, "
       "tf_efficientnet_lite3, tf_efficientnet_lite4, resnet18, resnet34, resnet50, res2net50_26w_4s, pvt_v2_b0, "
-      "pvt_v2_b1, pvt_v2_b2, pvt_v2_b3, pvt_v2_b4, pvt_v2_b5, pvt_v2_b2_li, tiny; it is 'resnet'";
+      "pvt_v2_b1, pvt_v2_b2, pvt_v2_b3, pvt_v2_b4, pvt_v2_b5, pvt_v2_b2_li, edgenext_xx_small, edgenext_x_small, "
+      "edgenext_small, edgenext_base, tiny; it is 'resnet'";
   try {
     make_backbone({.name = "resnet"});
     FAIL() << "it was accepted";

@@ -16,7 +16,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2}_test.cpp.
+# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2,edgenext}_test.cpp.
 FILES = {
     "timm_vectors.safetensors": [
         ("tf_efficientnet_lite0", "eval", 2, 64, 48),
@@ -45,6 +45,15 @@ FILES = {
         ("pvt_v2_b0", "train", 2, 64, 48),
         ("pvt_v2_b0", "train", 2, 45, 61),
         ("pvt_v2_b2_li", "train", 1, 61, 45),
+    ],
+    "edgenext_vectors.safetensors": [
+        ("edgenext_xx_small", "eval", 2, 64, 96),
+        ("edgenext_xx_small", "eval", 1, 77, 45),
+        ("edgenext_x_small", "eval", 1, 33, 47),
+        ("edgenext_small", "eval", 1, 33, 47),
+        ("edgenext_base", "eval", 1, 33, 47),
+        ("edgenext_xx_small", "train", 2, 64, 96),
+        ("edgenext_xx_small", "train", 2, 77, 45),
     ],
 }
 MAX_SAMPLES = 256
@@ -95,8 +104,8 @@ def sums(tensors):
 
 
 def weight_key(key):
-    """The key in weights files: features_only has stages_0 where the whole model has stages.0."""
-    return re.sub(r"^stages_", "stages.", key)
+    """The key in weights files: features_only has stages_0 where the whole model has stages.0, and so for stem."""
+    return re.sub(r"^(stages|stem)_", r"\1.", key)
 
 
 def run(case, out):

@@ -41,7 +41,8 @@ class Backbone : public torch::nn::Module {
   using torch::nn::Module::Module;
 
   /// x: [B, 3, H, W], RGB normalised by normalization(), of the weights' dtype.
-  /// Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)] of that dtype.
+  /// Returns one feature a stride s: [B, channels, ceil(H/s), ceil(W/s)] of that dtype; where a family's header says
+  /// so, floor for ceil.
   /// @throws c10::Error from LibTorch for another number of channels or dtype.
   virtual std::vector<at::Tensor> forward(const at::Tensor& x_bchw) = 0;
 

@@ -1,0 +1,19 @@
+// What backbones share that have linear layers and layer norms between their convolutions.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/modules/normalization.h>
+
+namespace codmoe::backbone {
+
+// Between convolutions maps stay [B, H, W, C]: what linear layers and layer norms read, and seen as [B, C, H, W] it is
+// channels-last memory, which convolutions take without a copy.
+inline at::Tensor to_channels_second(const at::Tensor& x_bhwc) { return x_bhwc.permute({0, 3, 1, 2}); }
+inline at::Tensor to_channels_last(const at::Tensor& x_bchw) { return x_bchw.permute({0, 2, 3, 1}); }
+
+/// Over the last dimension, of `channels`.
+inline torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}).eps(eps));
+}
+
+}  // namespace codmoe::backbone
