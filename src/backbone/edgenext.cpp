@@ -12,12 +12,11 @@
 #include <optional>
 
 #include "channels_last.h"
+#include "convnext_parts.h"
 
 namespace codmoe::backbone {
 
 namespace {
-
-constexpr double edgenext_eps = 1e-6;
 
 /// What differs between stages apart from their depth.
 struct EdgeNeXtBlockShape {
@@ -31,46 +30,22 @@ struct EdgeNeXtBlockShape {
 constexpr std::array<int64_t, 4> edgenext_kernels{3, 5, 7, 9};
 constexpr std::array<int64_t, 4> edgenext_scales{2, 2, 3, 4};
 
-torch::nn::Conv2d make_patch_conv(int64_t in, int64_t out, int64_t size) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, size).stride(size));
-}
-
-torch::nn::Conv2d make_depthwise_conv(int64_t channels, int64_t kernel) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, kernel).padding(kernel / 2).groups(channels));
-}
-
-/// [B, H, W, C] -> [B, H, W, C], through four times the channels.
-class EdgeNeXtMlp : public torch::nn::Module {
- public:
-  explicit EdgeNeXtMlp(int64_t channels)
-      : fc1_(register_module("fc1", torch::nn::Linear(channels, 4 * channels))),
-        fc2_(register_module("fc2", torch::nn::Linear(4 * channels, channels))) {}
-
-  at::Tensor forward(const at::Tensor& x_bhwc) { return fc2_(at::gelu(fc1_(x_bhwc))); }
-
- private:
-  torch::nn::Linear fc1_, fc2_;
-};
-
 /// What both kinds of block end in: norm, feed-forward layer, scale of each channel.
 class EdgeNeXtBlock : public torch::nn::Module {
  public:
   explicit EdgeNeXtBlock(int64_t channels)
-      : norm_(register_module("norm", make_layer_norm(channels, edgenext_eps))),
-        mlp_(register_module("mlp", std::make_shared<EdgeNeXtMlp>(channels))),
+      : norm_(register_module("norm", make_layer_norm(channels, convnext_eps))),
+        mlp_(register_module("mlp", std::make_shared<ConvNeXtMlp>(channels))),
         gamma_(register_parameter("gamma", initial_gamma(channels))) {}
 
  protected:
-  /// Layer scale (Touvron et al. 2021, arXiv:2103.17239) lets every branch begin near 0.
-  static at::Tensor initial_gamma(int64_t channels) { return at::full({channels}, 1e-6); }
-
   at::Tensor add_feed_forward(const at::Tensor& shortcut_bhwc, const at::Tensor& x_bhwc) {
     return at::addcmul(shortcut_bhwc, gamma_, mlp_->forward(norm_(x_bhwc)));
   }
 
  private:
   torch::nn::LayerNorm norm_;
-  std::shared_ptr<EdgeNeXtMlp> mlp_;
+  std::shared_ptr<ConvNeXtMlp> mlp_;
   at::Tensor gamma_;
 };
 
@@ -156,7 +131,7 @@ class EdgeNeXtAttentionBlock : public EdgeNeXtBlock {
  public:
   explicit EdgeNeXtAttentionBlock(const EdgeNeXtBlockShape& shape)
       : EdgeNeXtBlock(shape.channels),
-        norm_xca_(register_module("norm_xca", make_layer_norm(shape.channels, edgenext_eps))),
+        norm_xca_(register_module("norm_xca", make_layer_norm(shape.channels, convnext_eps))),
         gamma_xca_(register_parameter("gamma_xca", initial_gamma(shape.channels))),
         xca_(register_module("xca", std::make_shared<EdgeNeXtAttention>(shape.channels, shape.heads))) {
     const auto width = (shape.channels + shape.scales - 1) / shape.scales;
@@ -196,26 +171,18 @@ class EdgeNeXtAttentionBlock : public EdgeNeXtBlock {
 class EdgeNeXtStage : public torch::nn::Module {
  public:
   EdgeNeXtStage(std::optional<int64_t> in, int64_t depth, const EdgeNeXtBlockShape& shape) {
-    if (in) {
-      downsample_->push_back(make_layer_norm(*in, edgenext_eps));
-      downsample_->push_back(make_patch_conv(*in, shape.channels, 2));
-      register_module("downsample", downsample_);
-    }
+    if (in) downsample_ = register_module("downsample", make_downsample(*in, shape.channels));
     const int64_t convolutional = depth - (shape.has_attention ? 1 : 0);
     for (int64_t i = 0; i < convolutional; ++i) blocks_->push_back(EdgeNeXtConvBlock(shape));
     if (shape.has_attention) blocks_->push_back(EdgeNeXtAttentionBlock(shape));
     register_module("blocks", blocks_);
   }
 
-  at::Tensor forward(const at::Tensor& x_bhwc) { return blocks_->forward(halve(x_bhwc)); }
-
- private:
-  at::Tensor halve(const at::Tensor& x_bhwc) {
-    if (downsample_->is_empty()) return x_bhwc;
-    const auto y_bhwc = downsample_[0]->as<torch::nn::LayerNorm>()->forward(x_bhwc);
-    return to_channels_last(downsample_[1]->as<torch::nn::Conv2d>()->forward(to_channels_second(y_bhwc)));
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    return blocks_->forward(downsample_->is_empty() ? x_bhwc : apply_downsample(downsample_, x_bhwc));
   }
 
+ private:
   torch::nn::Sequential downsample_;
   torch::nn::Sequential blocks_;
 };
@@ -239,7 +206,7 @@ void init_edgenext(torch::nn::Module& module) {
 }  // namespace
 
 EdgeNeXt::EdgeNeXt(const EdgeNeXtOptions& options)
-    : stem_(make_patch_conv(3, options.channels[0], 4), make_layer_norm(options.channels[0], edgenext_eps)),
+    : stem_(register_module("stem", make_stem(options.channels[0]))),
       channels_(options.channels.begin(), options.channels.end()) {
   std::optional<int64_t> in;
   for (std::size_t i = 0; i < channels_.size(); ++i) {
@@ -252,15 +219,13 @@ EdgeNeXt::EdgeNeXt(const EdgeNeXtOptions& options)
     stages_->push_back(EdgeNeXtStage(in, options.depths[i], shape));
     in = channels_[i];
   }
-  register_module("stem", stem_);
   register_module("stages", stages_);
   init_edgenext(*this);
 }
 
 std::vector<at::Tensor> EdgeNeXt::forward(const at::Tensor& x_bchw) {
   std::vector<at::Tensor> features;
-  const auto patches_bchw = stem_[0]->as<torch::nn::Conv2d>()->forward(x_bchw);
-  auto x_bhwc = stem_[1]->as<torch::nn::LayerNorm>()->forward(to_channels_last(patches_bchw));
+  auto x_bhwc = apply_stem(stem_, x_bchw);
   for (auto& stage : *stages_) {
     x_bhwc = stage.forward(x_bhwc);
     features.push_back(to_channels_second(x_bhwc).contiguous(x_bchw.suggest_memory_format()));

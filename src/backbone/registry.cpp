@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "codmoe/backbone/convnext.h"
 #include "codmoe/backbone/edgenext.h"
 #include "codmoe/backbone/efficientnet_lite.h"
 #include "codmoe/backbone/pvt_v2.h"
@@ -50,6 +51,7 @@ const std::vector<std::pair<std::string, Factory>>& registry() {
       {"edgenext_x_small", make<EdgeNeXt>(Edge{.channels = {32, 64, 100, 192}, .heads = 4})},
       {"edgenext_small", make<EdgeNeXt>(Edge{})},
       {"edgenext_base", make<EdgeNeXt>(Edge{.channels = {80, 160, 288, 584}})},
+      {"convnext_tiny", make<ConvNeXt>(ConvNeXtOptions{})},
       {"tiny", make<Tiny>(TinyOptions{})},
   };
   return entries;

@@ -16,7 +16,8 @@ namespace {
 
 /// Patches that don't overlap leave out the rows and columns that fill none.
 int64_t feature_size(const std::string& name, int64_t image_size, int64_t stride) {
-  return name.starts_with("edgenext") ? image_size / stride : (image_size + stride - 1) / stride;
+  const bool leaves_out = name.starts_with("edgenext") || name.starts_with("convnext");
+  return leaves_out ? image_size / stride : (image_size + stride - 1) / stride;
 }
 
 class BackboneTest : public ::testing::TestWithParam<std::string> {
@@ -88,7 +89,7 @@ TEST_P(BackboneTest, SaysHowToNormaliseColours) {
 
 INSTANTIATE_TEST_SUITE_P(Registry, BackboneTest,
                          ::testing::Values("tf_efficientnet_lite0", "resnet18", "res2net50_26w_4s", "pvt_v2_b0",
-                                           "pvt_v2_b2_li", "edgenext_xx_small", "tiny"));
+                                           "pvt_v2_b2_li", "edgenext_xx_small", "convnext_tiny", "tiny"));
 
 int64_t count_parameters(const std::string& name) { return nn::count_parameters(*make_backbone({.name = name})); }
 
@@ -113,6 +114,7 @@ TEST(Registry, ListsItsNames) {
                                        "edgenext_x_small",
                                        "edgenext_small",
                                        "edgenext_base",
+                                       "convnext_tiny",
                                        "tiny"};
   EXPECT_EQ(backbone_names(), names);
 }
@@ -138,6 +140,7 @@ TEST(Registry, BackbonesHaveTimmsSizes) {  // timm 1.0.31, features_only with st
   EXPECT_EQ(count_parameters("edgenext_x_small"), 2143420);
   EXPECT_EQ(count_parameters("edgenext_small"), 5281224);
   EXPECT_EQ(count_parameters("edgenext_base"), 17925124);
+  EXPECT_EQ(count_parameters("convnext_tiny"), 27818592);
 }
 
 TEST(Registry, TinyIsSmall) {
@@ -150,7 +153,7 @@ TEST(Registry, AnUnknownNameListsTheKnown) {
       "must be one of tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, "
       "tf_efficientnet_lite3, tf_efficientnet_lite4, resnet18, resnet34, resnet50, res2net50_26w_4s, pvt_v2_b0, "
       "pvt_v2_b1, pvt_v2_b2, pvt_v2_b3, pvt_v2_b4, pvt_v2_b5, pvt_v2_b2_li, edgenext_xx_small, edgenext_x_small, "
-      "edgenext_small, edgenext_base, tiny; it is 'resnet'";
+      "edgenext_small, edgenext_base, convnext_tiny, tiny; it is 'resnet'";
   try {
     make_backbone({.name = "resnet"});
     FAIL() << "it was accepted";

@@ -16,7 +16,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2,edgenext}_test.cpp.
+# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2,edgenext,convnext}_test.cpp.
 FILES = {
     "timm_vectors.safetensors": [
         ("tf_efficientnet_lite0", "eval", 2, 64, 48),
@@ -54,6 +54,11 @@ FILES = {
         ("edgenext_base", "eval", 1, 33, 47),
         ("edgenext_xx_small", "train", 2, 64, 96),
         ("edgenext_xx_small", "train", 2, 77, 45),
+    ],
+    "convnext_vectors.safetensors": [
+        ("convnext_tiny", "eval", 2, 64, 96),
+        ("convnext_tiny", "eval", 1, 77, 45),
+        ("convnext_tiny", "train", 2, 77, 45),
     ],
 }
 MAX_SAMPLES = 256

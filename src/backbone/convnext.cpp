@@ -1,0 +1,99 @@
+#include "codmoe/backbone/convnext.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include <optional>
+
+#include "channels_last.h"
+#include "convnext_parts.h"
+
+namespace codmoe::backbone {
+
+namespace {
+
+/// Section 2.6 of the paper: [B, H, W, C] -> [B, H, W, C].
+class ConvNeXtBlock : public torch::nn::Module {
+ public:
+  explicit ConvNeXtBlock(int64_t channels)
+      : conv_dw_(register_module("conv_dw", make_depthwise_conv(channels, 7))),
+        norm_(register_module("norm", make_layer_norm(channels, convnext_eps))),
+        mlp_(register_module("mlp", std::make_shared<ConvNeXtMlp>(channels))),
+        gamma_(register_parameter("gamma", initial_gamma(channels))) {}
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    const auto y_bhwc = norm_(to_channels_last(conv_dw_(to_channels_second(x_bhwc))));
+    return at::addcmul(x_bhwc, gamma_, mlp_->forward(y_bhwc));
+  }
+
+ private:
+  torch::nn::Conv2d conv_dw_;
+  torch::nn::LayerNorm norm_;
+  std::shared_ptr<ConvNeXtMlp> mlp_;
+  at::Tensor gamma_;
+};
+
+/// Halves the map (but for the first stage, which has no `in`), then blocks: [B, H, W, in] -> [B, H', W', C].
+class ConvNeXtStage : public torch::nn::Module {
+ public:
+  ConvNeXtStage(std::optional<int64_t> in, int64_t depth, int64_t channels) {
+    if (in) downsample_ = register_module("downsample", make_downsample(*in, channels));
+    for (int64_t i = 0; i < depth; ++i) blocks_->push_back(ConvNeXtBlock(channels));
+    register_module("blocks", blocks_);
+  }
+
+  at::Tensor forward(const at::Tensor& x_bhwc) {
+    return blocks_->forward(downsample_->is_empty() ? x_bhwc : apply_downsample(downsample_, x_bhwc));
+  }
+
+ private:
+  torch::nn::Sequential downsample_;
+  torch::nn::Sequential blocks_;
+};
+
+/// As timm, whose truncation at ±2 is a hundred deviations away: a plain normal distribution.
+template <class Layer>
+void init_normal(Layer& layer) {
+  layer.weight.normal_(0.0, 0.02);
+  layer.bias.zero_();
+}
+
+void init_convnext(torch::nn::Module& module) {
+  const c10::NoGradGuard no_grad;
+  for (const auto& part : module.modules(/*include_self=*/false)) {
+    if (auto* conv = part->as<torch::nn::Conv2dImpl>()) init_normal(*conv);
+    if (auto* linear = part->as<torch::nn::LinearImpl>()) init_normal(*linear);
+  }
+}
+
+}  // namespace
+
+ConvNeXt::ConvNeXt(const ConvNeXtOptions& options)
+    : stem_(register_module("stem", make_stem(options.channels[0]))),
+      channels_(options.channels.begin(), options.channels.end()) {
+  std::optional<int64_t> in;
+  for (std::size_t i = 0; i < channels_.size(); ++i) {
+    stages_->push_back(ConvNeXtStage(in, options.depths[i], channels_[i]));
+    in = channels_[i];
+  }
+  register_module("stages", stages_);
+  init_convnext(*this);
+}
+
+std::vector<at::Tensor> ConvNeXt::forward(const at::Tensor& x_bchw) {
+  std::vector<at::Tensor> features;
+  auto x_bhwc = apply_stem(stem_, x_bchw);
+  for (auto& stage : *stages_) {
+    x_bhwc = stage.forward(x_bhwc);
+    features.push_back(to_channels_second(x_bhwc).contiguous(x_bchw.suggest_memory_format()));
+  }
+  return features;
+}
+
+Normalization ConvNeXt::normalization() const { return {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}}; }
+
+std::vector<std::string> ConvNeXt::head_prefixes() const { return {"head."}; }
+
+}  // namespace codmoe::backbone
