@@ -164,6 +164,8 @@ class Reader {
 FusedPool make_fused_pool(const ExpertPool& pool) {
   FusedPool fused;
   for (std::size_t e = 0; e < pool.size(); ++e) {
+    const auto modules = pool[e]->modules();
+    fused.modules.insert(fused.modules.end(), modules.begin(), modules.end());
     try {
       fused.experts.push_back(Reader(*pool[e]).read());
     } catch (const Unsupported& reason) {

@@ -96,11 +96,9 @@ std::string SparseCODMoEImpl::refusal_of(const at::Tensor& x_bchw) {
                        : ops::fused_moe_refusal(x_bchw, static_cast<int64_t>(pool_.size()));
 }
 
-bool SparseCODMoEImpl::in_one_mode() const {
-  return std::ranges::all_of(pool_, [this](const auto& expert) {
-    const auto modules = expert->modules();
-    return std::ranges::all_of(modules, [this](const auto& module) { return module->is_training() == is_training(); });
-  });
+bool SparseCODMoEImpl::in_one_mode() {
+  return std::ranges::all_of(fused_pool().modules,
+                             [this](const auto& module) { return module->is_training() == is_training(); });
 }
 
 MoeOutput SparseCODMoEImpl::fused_forward(const at::Tensor& x_bchw) {

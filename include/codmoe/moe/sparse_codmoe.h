@@ -69,7 +69,7 @@ class SparseCODMoEImpl : public torch::nn::Module {
   std::string refusal_of(const at::Tensor& x_bchw);
   MoeOutput fused_forward(const at::Tensor& x_bchw);
   /// Frozen norms are in evaluation while the layer trains; the kernels know one mode.
-  bool in_one_mode() const;
+  bool in_one_mode();
   const FusedPool& fused_pool();
   void count_load(const Routing& routing);
 
