@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -54,6 +55,16 @@ inline torch::nn::Sequential make_downsample(int64_t in, int64_t out) {
 inline at::Tensor apply_downsample(torch::nn::Sequential& downsample, const at::Tensor& x_bhwc) {
   const auto y_bhwc = downsample[0]->as<torch::nn::LayerNorm>()->forward(x_bhwc);
   return to_channels_last(downsample[1]->as<torch::nn::Conv2d>()->forward(to_channels_second(y_bhwc)));
+}
+
+/// Calls init(layer) for every convolution and linear layer within.
+template <class Init>
+void init_layers(torch::nn::Module& module, Init&& init) {
+  const c10::NoGradGuard no_grad;
+  for (const auto& part : module.modules(/*include_self=*/false)) {
+    if (auto* conv = part->as<torch::nn::Conv2dImpl>()) init(*conv);
+    if (auto* linear = part->as<torch::nn::LinearImpl>()) init(*linear);
+  }
 }
 
 }  // namespace codmoe::backbone

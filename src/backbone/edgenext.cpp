@@ -1,7 +1,6 @@
 #include "codmoe/backbone/edgenext.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <torch/nn/functional/normalization.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
@@ -195,14 +194,6 @@ void init_truncated(Layer& layer) {
   layer.bias.zero_();
 }
 
-void init_edgenext(torch::nn::Module& module) {
-  const c10::NoGradGuard no_grad;
-  for (const auto& part : module.modules(/*include_self=*/false)) {
-    if (auto* conv = part->as<torch::nn::Conv2dImpl>()) init_truncated(*conv);
-    if (auto* linear = part->as<torch::nn::LinearImpl>()) init_truncated(*linear);
-  }
-}
-
 }  // namespace
 
 EdgeNeXt::EdgeNeXt(const EdgeNeXtOptions& options)
@@ -220,20 +211,14 @@ EdgeNeXt::EdgeNeXt(const EdgeNeXtOptions& options)
     in = channels_[i];
   }
   register_module("stages", stages_);
-  init_edgenext(*this);
+  init_layers(*this, [](auto& layer) { init_truncated(layer); });
 }
 
 std::vector<at::Tensor> EdgeNeXt::forward(const at::Tensor& x_bchw) {
-  std::vector<at::Tensor> features;
-  auto x_bhwc = apply_stem(stem_, x_bchw);
-  for (auto& stage : *stages_) {
-    x_bhwc = stage.forward(x_bhwc);
-    features.push_back(to_channels_second(x_bhwc).contiguous(x_bchw.suggest_memory_format()));
-  }
-  return features;
+  return stage_features(stages_, apply_stem(stem_, x_bchw), x_bchw.suggest_memory_format());
 }
 
-Normalization EdgeNeXt::normalization() const { return {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}}; }
+Normalization EdgeNeXt::normalization() const { return imagenet_normalization; }
 
 std::vector<std::string> EdgeNeXt::head_prefixes() const { return {"head."}; }
 

@@ -188,16 +188,10 @@ PvtV2::PvtV2(const PvtV2Options& options)
 }
 
 std::vector<at::Tensor> PvtV2::forward(const at::Tensor& x_bchw) {
-  std::vector<at::Tensor> features;
-  auto x_bhwc = patch_embed_.forward(x_bchw);
-  for (auto& stage : *stages_) {
-    x_bhwc = stage.forward(x_bhwc);
-    features.push_back(to_channels_second(x_bhwc).contiguous(x_bchw.suggest_memory_format()));
-  }
-  return features;
+  return stage_features(stages_, patch_embed_.forward(x_bchw), x_bchw.suggest_memory_format());
 }
 
-Normalization PvtV2::normalization() const { return {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}}; }
+Normalization PvtV2::normalization() const { return imagenet_normalization; }
 
 std::vector<std::string> PvtV2::head_prefixes() const { return {"head."}; }
 

@@ -195,6 +195,6 @@ std::vector<at::Tensor> ResNet::forward(const at::Tensor& x_bchw) {
   return features;
 }
 
-Normalization ResNet::normalization() const { return {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}}; }
+Normalization ResNet::normalization() const { return imagenet_normalization; }
 
 }  // namespace codmoe::backbone

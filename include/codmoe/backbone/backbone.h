@@ -31,6 +31,8 @@ struct Normalization {
   std::array<double, 3> mean{};
   std::array<double, 3> std{};
 };
+/// ImageNet's own colours, which most weights were trained on.
+inline constexpr Normalization imagenet_normalization{.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}};
 
 /// A feature pyramid under timm's names.
 class Backbone : public torch::nn::Module {
