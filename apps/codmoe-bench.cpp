@@ -8,6 +8,7 @@
 #include "benchmarks/compare.h"
 #include "benchmarks/experts.h"
 #include "benchmarks/layer.h"
+#include "benchmarks/train.h"
 #include "codmoe/core/device.h"
 #include "common/cli.h"
 
@@ -19,7 +20,7 @@ using namespace codmoe;
 struct Arguments {
   apps::CommonOptions common;
   std::vector<std::string> batch, dtype, dispatch, pass;  ///< short forms of --set
-  fs::path json, compare, save_io;
+  fs::path json, compare, save_io, profile;
 };
 
 void add_list(CLI::App& app, const char* flag, std::vector<std::string>& target, const char* help) {
@@ -27,14 +28,23 @@ void add_list(CLI::App& app, const char* flag, std::vector<std::string>& target,
 }
 
 /// What every subcommand takes.
-void declare(CLI::App& app, Arguments& args) {
+void declare_common(CLI::App& app, Arguments& args) {
   args.common.add_config(app);
   args.common.add_device(app);
   add_list(app, "--batch", args.batch, "batch sizes: 1,4,8,16");
   add_list(app, "--dtype", args.dtype, "float32, tf32, bfloat16");
-  add_list(app, "--pass", args.pass, "forward, train");
   app.add_option("--json", args.json, "write the cases as JSON");
   app.add_option("--compare", args.compare, "JSON of an earlier run; exit 1 where a case became slower");
+}
+
+void declare(CLI::App& app, Arguments& args) {
+  declare_common(app, args);
+  add_list(app, "--pass", args.pass, "forward, train");
+}
+
+void declare_train(CLI::App& app, Arguments& args) {
+  declare_common(app, args);
+  app.add_option("--profile", args.profile, "write a Chrome trace of the last case, and print its longest kernels");
 }
 
 void declare_layer(CLI::App& app, Arguments& args) {
@@ -82,6 +92,9 @@ void measure(Arguments& args, std::vector<bench::Record> (*run)(const Options&, 
   if constexpr (std::is_same_v<Options, bench::LayerOptions>) {
     if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
   }
+  if constexpr (std::is_same_v<Options, bench::TrainCaseOptions>) {
+    if (!args.profile.empty()) fmt::print("{}", bench::profile_train(options, device, args.profile));
+  }
   if (!args.compare.empty()) report_changes(args.compare, before, records);
 }
 
@@ -103,6 +116,7 @@ int main(int argc, char** argv) {
   CLI::App* program = nullptr;
   CLI::App* layer = nullptr;
   CLI::App* experts = nullptr;
+  CLI::App* train = nullptr;
   return apps::run(
       "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
       [&](CLI::App& app) {
@@ -111,11 +125,14 @@ int main(int argc, char** argv) {
         declare_layer(*layer, args);
         experts = app.add_subcommand("experts", "each expert beside its old form")->fallthrough();
         declare(*experts, args);
+        train = app.add_subcommand("train", "the whole training step of a detector")->fallthrough();
+        declare_train(*train, args);
         app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
       },
       [&] {
         if (!program->remaining().empty() || program->get_subcommands().empty()) refuse(*program);
         if (layer->parsed()) measure(args, bench::run_layer, bench::format_table);
         if (experts->parsed()) measure(args, bench::run_experts, bench::format_experts);
+        if (train->parsed()) measure(args, bench::run_train, bench::format_train);
       });
 }

@@ -12,10 +12,11 @@ namespace codmoe::bench {
 
 /// What could not be measured or computed, or does not apply, is null in JSON; where it is absent, it is read as null.
 struct Record {
-  std::string case_name = {};                        ///< "layer", "experts"
-  std::string device;                                ///< its name
-  std::optional<std::string> expert = std::nullopt;  ///< of "experts": which, or "layer" for a whole pool of them
-  std::optional<std::string> form = std::nullopt;    ///< of "experts": "new", or the old one that it replaces
+  std::string case_name = {};                          ///< "layer", "experts"
+  std::optional<std::string> backbone = std::nullopt;  ///< of "train": its name
+  std::string device;                                  ///< its name
+  std::optional<std::string> expert = std::nullopt;    ///< of "experts": which, or "layer" for a whole pool of them
+  std::optional<std::string> form = std::nullopt;      ///< of "experts": "new", or the old one that it replaces
   std::string dtype, memory_format, pass;
   std::string dispatch = {};                         ///< empty for one expert alone
   std::optional<std::string> launch = std::nullopt;  ///< of a dispatch: "eager" or "graph"
@@ -39,6 +40,7 @@ struct Record {
     visit("case", self.case_name);
     visit("expert", self.expert);
     visit("form", self.form);
+    visit("backbone", self.backbone);
     visit("device", self.device);
     visit("dtype", self.dtype);
     visit("memory_format", self.memory_format);

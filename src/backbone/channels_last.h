@@ -3,9 +3,13 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <vector>
+
+#include "codmoe/ops/layer_norm.h"
+#include "codmoe/ops/linear.h"
 
 namespace codmoe::backbone {
 
@@ -17,6 +21,16 @@ inline at::Tensor to_channels_last(const at::Tensor& x_bchw) { return x_bchw.per
 /// Over the last dimension, of `channels`.
 inline torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}).eps(eps));
+}
+
+inline at::Tensor apply_linear(const torch::nn::Linear& layer, const at::Tensor& x) {
+  return ops::linear(x, layer->weight, layer->bias);
+}
+
+/// x + branch, and its norm in `type`; `branch` may be undefined.
+inline ops::NormedSum add_and_normalize(const torch::nn::LayerNorm& norm, const at::Tensor& x, const at::Tensor& branch,
+                                        at::ScalarType type) {
+  return ops::add_layer_norm(x, branch, {norm->weight, norm->bias, norm->options.eps()}, type);
 }
 
 /// What each stage makes of the one before, the first of x [B, H, W, C]: features [B, C, H, W] in `format`.

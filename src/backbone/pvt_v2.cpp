@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
@@ -9,6 +10,7 @@
 
 #include "channels_last.h"
 #include "codmoe/nn/init.h"
+#include "codmoe/ops/depthwise_gelu.h"
 
 namespace codmoe::backbone {
 
@@ -39,7 +41,10 @@ class PvtEmbedding : public torch::nn::Module {
             "proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2)))),
         norm_(register_module("norm", make_layer_norm(out, reduction_eps))) {}
 
-  at::Tensor forward(const at::Tensor& x_bchw) { return norm_(to_channels_last(proj_(x_bchw))); }
+  /// In the weights' type, which the sum over the blocks has under autocast too.
+  at::Tensor forward(const at::Tensor& x_bchw) {
+    return add_and_normalize(norm_, to_channels_last(proj_(x_bchw)), {}, norm_->weight.scalar_type()).normed;
+  }
 
  private:
   torch::nn::Conv2d proj_;
@@ -64,11 +69,11 @@ class PvtAttention : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
     const auto batch = x_bhwc.size(0), head_channels = x_bhwc.size(3) / heads_;
-    const auto q_bhnd = q_(x_bhwc).reshape({batch, -1, heads_, head_channels}).transpose(1, 2);
-    const auto kv_bm2hd = kv_(reduce(x_bhwc)).reshape({batch, -1, 2, heads_, head_channels});
+    const auto q_bhnd = apply_linear(q_, x_bhwc).reshape({batch, -1, heads_, head_channels}).transpose(1, 2);
+    const auto kv_bm2hd = apply_linear(kv_, reduce(x_bhwc)).reshape({batch, -1, 2, heads_, head_channels});
     const auto k_bhmd = kv_bm2hd.select(2, 0).transpose(1, 2), v_bhmd = kv_bm2hd.select(2, 1).transpose(1, 2);
     const auto y_bhnd = at::scaled_dot_product_attention(q_bhnd, k_bhmd, v_bhmd);
-    return proj_(y_bhnd.transpose(1, 2).reshape(x_bhwc.sizes()));
+    return apply_linear(proj_, y_bhnd.transpose(1, 2).reshape(x_bhwc.sizes()));
   }
 
  private:
@@ -76,9 +81,11 @@ class PvtAttention : public torch::nn::Module {
   at::Tensor reduce(const at::Tensor& x_bhwc) {
     if (sr_.is_empty()) return x_bhwc;
     const auto x_bchw = to_channels_second(x_bhwc);
-    if (!linear_) return norm_(to_channels_last(sr_(x_bchw)));
-    const auto pooled_bchw = at::adaptive_avg_pool2d(x_bchw, {pooled_size, pooled_size});
-    return at::gelu(norm_(to_channels_last(sr_(pooled_bchw))));
+    if (!linear_) return normalize(sr_(x_bchw));
+    return at::gelu(normalize(sr_(at::adaptive_avg_pool2d(x_bchw, {pooled_size, pooled_size}))));
+  }
+  at::Tensor normalize(const at::Tensor& x_bchw) {
+    return add_and_normalize(norm_, to_channels_last(x_bchw), {}, x_bchw.scalar_type()).normed;
   }
 
   int64_t heads_;
@@ -101,9 +108,13 @@ class PvtFeedForward : public torch::nn::Module {
         fc2_(register_module("fc2", torch::nn::Linear(shape.hidden, shape.channels))) {}
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
-    auto y = fc1_(x_bhwc);
-    if (relu_) y = at::relu(y);
-    return fc2_(at::gelu(to_channels_last(dwconv_(to_channels_second(y)))));
+    const ops::DepthwiseState conv{dwconv_->weight, dwconv_->bias};
+    if (relu_) {
+      const auto y_bhwc = at::relu(apply_linear(fc1_, x_bhwc));
+      return apply_linear(fc2_, ops::depthwise_gelu(y_bhwc, at::zeros_like(fc1_->bias), conv));
+    }
+    const auto y_bhwc = ops::linear(x_bhwc, fc1_->weight, {});
+    return apply_linear(fc2_, ops::depthwise_gelu(y_bhwc, fc1_->bias, conv));
   }
 
  private:
@@ -113,7 +124,12 @@ class PvtFeedForward : public torch::nn::Module {
   torch::nn::Linear fc2_;
 };
 
-/// Pre-norm transformer block: [B, H, W, C] -> [B, H, W, C].
+/// The sum over the blocks, its last term not yet added (undefined before the first block): [B, H, W, C] both.
+struct PvtSum {
+  at::Tensor x_bhwc, branch_bhwc;
+};
+
+/// Pre-norm transformer block. Each of its norms adds the term before it.
 class PvtBlock : public torch::nn::Module {
  public:
   explicit PvtBlock(const PvtBlockShape& shape)
@@ -122,9 +138,11 @@ class PvtBlock : public torch::nn::Module {
         norm2_(register_module("norm2", make_layer_norm(shape.channels, block_eps))),
         mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))) {}
 
-  at::Tensor forward(const at::Tensor& x_bhwc) {
-    const auto y = x_bhwc + attn_->forward(norm1_(x_bhwc));
-    return y + mlp_->forward(norm2_(y));
+  PvtSum forward(const PvtSum& sum) {
+    const auto type = ops::product_type(sum.x_bhwc);
+    const auto first = add_and_normalize(norm1_, sum.x_bhwc, sum.branch_bhwc, type);
+    const auto second = add_and_normalize(norm2_, first.sum, attn_->forward(first.normed), type);
+    return {second.sum, mlp_->forward(second.normed)};
   }
 
  private:
@@ -141,17 +159,22 @@ class PvtStage : public torch::nn::Module {
   PvtStage(std::optional<int64_t> in, int64_t depth, const PvtBlockShape& shape)
       : norm_(register_module("norm", make_layer_norm(shape.channels, block_eps))) {
     if (in) downsample_ = register_module("downsample", std::make_shared<PvtEmbedding>(*in, shape.channels, 3, 2));
-    for (int64_t i = 0; i < depth; ++i) blocks_->push_back(PvtBlock(shape));
-    register_module("blocks", blocks_);
+    const auto blocks = register_module("blocks", torch::nn::ModuleList());
+    for (int64_t i = 0; i < depth; ++i) {
+      blocks_.push_back(std::make_shared<PvtBlock>(shape));
+      blocks->push_back(blocks_.back());
+    }
   }
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
-    return norm_(blocks_->forward(downsample_ ? downsample_->forward(to_channels_second(x_bhwc)) : x_bhwc));
+    PvtSum sum{.x_bhwc = downsample_ ? downsample_->forward(to_channels_second(x_bhwc)) : x_bhwc, .branch_bhwc = {}};
+    for (const auto& block : blocks_) sum = block->forward(sum);
+    return add_and_normalize(norm_, sum.x_bhwc, sum.branch_bhwc, ops::product_type(sum.x_bhwc)).normed;
   }
 
  private:
   std::shared_ptr<PvtEmbedding> downsample_;
-  torch::nn::Sequential blocks_;
+  std::vector<std::shared_ptr<PvtBlock>> blocks_;
   torch::nn::LayerNorm norm_;
 };
 

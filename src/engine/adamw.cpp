@@ -12,15 +12,13 @@ AdamW::AdamW(const torch::nn::Module& model, const OptimizerOptions& options) : 
   for (const auto& item : model.named_parameters()) {
     auto parameter = item.value();
     if (!parameter.requires_grad()) continue;
-    if (!parameter.grad().defined()) parameter.mutable_grad() = at::zeros_like(parameter);
     if (!step_.defined()) {
       step_ = at::zeros({}, parameter.options().dtype(at::kFloat));
       skipped_ = at::zeros_like(step_);
     }
     auto& group = group_of(item.key(), parameter);
     group.names.push_back(item.key());
-    group.params.push_back(parameter.detach());
-    group.grads.push_back(parameter.mutable_grad());
+    group.params.push_back(parameter);
     group.exp_avg.push_back(at::zeros_like(parameter).detach());
     group.exp_avg_sq.push_back(at::zeros_like(parameter).detach());
     group.steps.push_back(step_);
@@ -41,27 +39,46 @@ AdamW::Group& AdamW::group_of(const std::string& name, const at::Tensor& paramet
 }
 
 void AdamW::zero_grad() {
-  for (auto& group : groups_) at::_foreach_zero_(group.grads);
+  for (auto& group : groups_) {
+    for (auto& parameter : group.params) parameter.mutable_grad() = at::Tensor();
+  }
 }
 
-at::Tensor AdamW::clip(std::vector<at::Tensor>& grads) const {
-  const auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(grads)).to(at::kFloat));
-  if (options_.clip_norm > 0) at::_foreach_mul_(grads, (options_.clip_norm / (norm + 1e-6)).clamp_max(1.0));
-  return norm;
+namespace {
+
+std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const auto& parameter : parameters) {
+    gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter).detach());
+  }
+  return gradients;
 }
 
-at::Tensor AdamW::step(double factor) {
+at::Tensor norm_of(const std::vector<std::vector<at::Tensor>>& gradients) {
+  std::vector<at::Tensor> norms;
+  for (const auto& some : gradients) {
+    for (const auto& norm : at::_foreach_norm(some)) norms.push_back(norm);
+  }
+  return at::linalg_vector_norm(at::stack(norms).to(at::kFloat));
+}
+
+}  // namespace
+
+at::Tensor AdamW::step(const at::Tensor& factor) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> all;
-  for (const auto& group : groups_) all.insert(all.end(), group.grads.begin(), group.grads.end());
-  const auto norm = clip(all);
+  std::vector<std::vector<at::Tensor>> gradients;
+  for (const auto& group : groups_) gradients.push_back(gradients_of(group.params));
+  const auto norm = norm_of(gradients);
   const auto found_inf = norm.isfinite().logical_not().to(at::kFloat);
   step_.add_(1 - found_inf);
   skipped_.add_(found_inf);
-  for (auto& group : groups_) {
-    at::_fused_adamw_(group.params, group.grads, group.exp_avg, group.exp_avg_sq, /*max_exp_avg_sqs=*/{}, group.steps,
-                      options_.lr * group.lr_scale * factor, options_.beta1, options_.beta2, group.weight_decay,
-                      options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/std::nullopt, found_inf);
+  std::optional<at::Tensor> divisor;
+  if (options_.clip_norm > 0) divisor = ((norm + 1e-6) / options_.clip_norm).clamp_min(1.0);
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    auto& group = groups_[i];
+    at::_fused_adamw_(group.params, gradients[i], group.exp_avg, group.exp_avg_sq, /*max_exp_avg_sqs=*/{}, group.steps,
+                      factor * (options_.lr * group.lr_scale), options_.beta1, options_.beta2, group.weight_decay,
+                      options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, found_inf);
   }
   return norm;
 }

@@ -9,6 +9,7 @@
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/precision.h"
 #include "codmoe/nn/weights.h"
+#include "codmoe/ops/resize.h"
 
 namespace codmoe::engine {
 
@@ -36,7 +37,7 @@ std::vector<at::Tensor> Predictor::predict(const std::vector<at::Tensor>& images
   std::vector<at::Tensor> maps;
   for (std::size_t i = 0; i < images.size(); ++i) {
     const auto logits = finest_b1hw.narrow(0, static_cast<int64_t>(i), 1);
-    const auto full = model::resize_bilinear(logits, images[i].size(0), images[i].size(1));
+    const auto full = ops::resize_bilinear(logits, images[i].size(0), images[i].size(1));
     maps.push_back((full.sigmoid() * 255).round().to(at::kByte).squeeze(0).squeeze(0).cpu());
   }
   return maps;

@@ -1,10 +1,20 @@
 #include "codmoe/engine/train_step.h"
 
 #include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 
 #include "codmoe/engine/precision.h"
 
 namespace codmoe::engine {
+
+namespace {
+
+/// Libraries choose algorithms and allocate in the first, the optimizer's second already finds all its memory.
+constexpr int64_t eager_steps_before_capture = 2;
+
+}  // namespace
 
 TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::Device device)
     : model_(std::move(model)),
@@ -13,12 +23,14 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       engine_(options.engine),
       device_(device),
       optimizer_(*model_, options.optimizer),
-      meters_(model_->moe_layers().size()) {}
+      meters_(model_->moe_layers().size()),
+      lr_factor_(at::ones({}, at::device(device))),
+      balance_coefficient_(at::zeros({}, at::device(device))) {}
 
-at::Tensor TrainStep::loss_of(const data::Batch& batch, int64_t epoch) {
+at::Tensor TrainStep::loss_of(const Input& input) {
   const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  const auto images = model::to_unit_range(batch.images.to(device_, /*non_blocking=*/true)).contiguous(format);
-  const auto masks = model::to_unit_range(batch.masks.to(device_, /*non_blocking=*/true));
+  const auto images = model::to_unit_range(input.images).contiguous(format);
+  const auto masks = model::to_unit_range(input.masks);
   model::DetectorOutput output;
   {
     const AutocastScope autocast(device_.type(), engine_.precision);
@@ -26,23 +38,75 @@ at::Tensor TrainStep::loss_of(const data::Batch& batch, int64_t epoch) {
   }
   auto total = loss::structure_loss(output.logits, masks, loss_);
   for (std::size_t i = 0; i < output.routings.size(); ++i) {
-    total = total + moe::balance_loss(output.routings[i], balance_, epoch);
+    total = total + moe::balance_loss(output.routings[i], balance_, balance_coefficient_);
     meters_[i].add(output.routings[i]);
   }
   return total;
 }
 
-at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor) {
+at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
   optimizer_.zero_grad();
   at::Tensor mean;
-  for (const auto& batch : batches) {
-    const auto loss = loss_of(batch, epoch) / static_cast<double>(batches.size());
+  for (const auto& input : inputs) {
+    const auto loss = loss_of(input) / static_cast<double>(inputs.size());
     loss.backward();
     mean = mean.defined() ? mean + loss.detach() : loss.detach();
   }
-  optimizer_.step(lr_factor);
+  optimizer_.step(lr_factor_);
   for (auto& layer : model_->moe_layers()) layer->update_balance();
   return mean;
+}
+
+TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
+  Sizes sizes;
+  for (const auto& batch : batches) sizes.push_back(batch.images.sizes().vec());
+  auto& plan = plans_[sizes];
+  for (std::size_t i = plan.inputs.size(); i < batches.size(); ++i) {
+    plan.inputs.push_back({at::empty_like(batches[i].images, device_), at::empty_like(batches[i].masks, device_)});
+  }
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    plan.inputs[i].images.copy_(batches[i].images, /*non_blocking=*/true);
+    plan.inputs[i].masks.copy_(batches[i].masks, /*non_blocking=*/true);
+  }
+  return plan;
+}
+
+bool TrainStep::may_capture() {
+  if (!device_.is_cuda() || engine_.graph == GraphUse::off) return false;
+  const bool waits =
+      std::ranges::any_of(model_->moe_layers(), [](const auto& layer) { return layer->waited_for_routes(); });
+  if (waits) {
+    spdlog::info("engine.graph: the steps run kernel by kernel, since this dispatch reads its routes on the host");
+    engine_.graph = GraphUse::off;
+  }
+  return !waits;
+}
+
+void TrainStep::capture(Plan& plan) {
+  const auto other = std::ranges::find_if(plans_, [](const auto& item) { return item.second.graph != nullptr; });
+  const auto* pool = other == plans_.end() ? nullptr : other->second.graph.get();
+  try {
+    plan.graph = std::make_unique<core::CudaGraph>(
+        device_, [&] { plan.loss = step(plan.inputs); }, pool);
+  } catch (const c10::Error& error) {
+    spdlog::warn("engine.graph: the steps run kernel by kernel, since one can't be captured: {}",
+                 error.what_without_backtrace());
+    engine_.graph = GraphUse::off;
+  }
+}
+
+at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor) {
+  const core::SideStream stream(device_);
+  lr_factor_.fill_(lr_factor);
+  balance_coefficient_.fill_(moe::balance_coefficient(balance_, epoch));
+  auto& plan = plan_for(batches);
+  if (!plan.graph && plan.eager_steps >= eager_steps_before_capture && may_capture()) capture(plan);
+  if (plan.graph) {
+    plan.graph->replay();
+    return plan.loss.clone();
+  }
+  ++plan.eager_steps;
+  return step(plan.inputs);
 }
 
 }  // namespace codmoe::engine

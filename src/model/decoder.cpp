@@ -1,7 +1,8 @@
 #include "codmoe/model/decoder.h"
 
-#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/modules/container/modulelist.h>
+
+#include "codmoe/ops/resize.h"
 
 namespace codmoe::model {
 
@@ -28,16 +29,11 @@ std::vector<at::Tensor> DecoderImpl::forward(const std::vector<at::Tensor>& feat
   at::Tensor top;
   for (std::size_t level = features.size(); level-- > 0;) {
     auto x = lateral_[level]->forward(features[level]);
-    if (top.defined()) x = smooth_[level]->forward(x + resize_bilinear(top, x.size(2), x.size(3)));
+    if (top.defined()) x = smooth_[level]->forward(x + ops::resize_bilinear(top, x.size(2), x.size(3)));
     logits[level] = head_[level]->forward(x);
     top = x;
   }
   return logits;
-}
-
-at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width) {
-  if (x_bchw.size(2) == height && x_bchw.size(3) == width) return x_bchw;
-  return at::upsample_bilinear2d(x_bchw, {height, width}, /*align_corners=*/false);
 }
 
 }  // namespace codmoe::model

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "codmoe/backbone/registry.h"
+#include "codmoe/ops/resize.h"
 
 namespace codmoe::model {
 
@@ -63,7 +64,8 @@ DetectorOutput DetectorImpl::forward(const at::Tensor& images_b3hw) {
     output.routings.push_back(std::move(mixed.routing));
   }
   for (const auto& logits : decoder_->forward(features)) {
-    output.logits.push_back(resize_bilinear(logits, images_b3hw.size(2), images_b3hw.size(3)));
+    const auto wide = logits.to(at::promote_types(logits.scalar_type(), at::kFloat));
+    output.logits.push_back(ops::resize_bilinear(wide, images_b3hw.size(2), images_b3hw.size(3)));
   }
   return output;
 }

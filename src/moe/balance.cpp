@@ -29,10 +29,14 @@ at::Tensor imbalance(const Routing& routing) {
 }  // namespace
 
 at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch) {
+  return balance_loss(routing, options, at::full({}, balance_coefficient(options, epoch), routing.probs.options()));
+}
+
+at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, const at::Tensor& coefficient) {
   // log_softmax would need z; the smallest float32 keeps log finite where a probability underflows.
   const auto entropy = -(routing.probs * routing.probs.clamp_min(1e-38).log()).sum(1).mean();
   auto total = -options.entropy * entropy;
-  if (options.method == BalanceMethod::loss) total = total + balance_coefficient(options, epoch) * imbalance(routing);
+  if (options.method == BalanceMethod::loss) total = total + coefficient * imbalance(routing);
   if (options.z > 0) total = total + options.z * routing.logits.logsumexp(1).square().mean();
   return total;
 }

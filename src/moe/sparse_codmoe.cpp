@@ -68,12 +68,14 @@ MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
     const auto x = autocast(x_bchw);
     const auto refusal = refusal_of(x);
     if (refusal.empty()) {
+      waited_for_routes_ = false;
       auto output = fused_forward(x);
       output.y_bchw = output.y_bchw.to(x_bchw.scalar_type());
       return output;
     }
     if (options_.dispatch == Dispatch::fused) say_once(refusal);
   }
+  waited_for_routes_ = options_.dispatch != Dispatch::dense;
   auto routing = router_->forward(x_bchw);
   if (is_training() && router_->selection_bias()) count_load(routing);
   auto y_bchw = dispatch(options_.dispatch, x_bchw, routing, pool_);

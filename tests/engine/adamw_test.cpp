@@ -20,6 +20,11 @@ class Net : public torch::nn::Module {
   at::Tensor matrix, vector;
 };
 
+/// The gradient of every value of a parameter.
+void set_gradient(at::Tensor& parameter, double value) { parameter.mutable_grad() = at::full_like(parameter, value); }
+
+at::Tensor whole_lr() { return at::ones({}, at::kDouble); }
+
 /// AdamW for one number, as the paper's algorithm 2 has it, in plain double arithmetic.
 struct PlainAdamW {
   double value, lr, decay, m = 0, v = 0;
@@ -41,9 +46,9 @@ TEST(AdamW, MatchesPlainArithmetic) {
   PlainAdamW matrix{.value = 2.0, .lr = 0.1, .decay = 0.01}, vector{.value = -2.0, .lr = 0.05, .decay = 0.0};
   for (int i = 0; i < 5; ++i) {
     const double gradient = 0.3 * i - 0.5;
-    net.matrix.mutable_grad().fill_(gradient);
-    net.vector.mutable_grad().fill_(2 * gradient);
-    optimizer.step(1.0);
+    set_gradient(net.matrix, gradient);
+    set_gradient(net.vector, 2 * gradient);
+    optimizer.step(whole_lr());
     matrix.step(gradient);
     vector.step(2 * gradient);
   }
@@ -56,21 +61,37 @@ TEST(AdamW, ClipsToTheNorm) {
   auto options = kOptions;
   options.clip_norm = 1.0;
   AdamW optimizer(net, options);
-  net.matrix.mutable_grad().fill_(3.0);  // 4 of 3, 2 of 4: the norm is sqrt(36 + 32)
-  net.vector.mutable_grad().fill_(4.0);
-  EXPECT_NEAR(optimizer.step(1.0).item<double>(), std::sqrt(68.0), 1e-5);
-  EXPECT_NEAR(net.matrix.grad()[0][0].item<double>(), 3.0 / std::sqrt(68.0), 1e-5);
+  set_gradient(net.matrix, 3.0);  // 4 of 3, 2 of 4: the norm is sqrt(36 + 32)
+  set_gradient(net.vector, 4.0);
+  EXPECT_NEAR(optimizer.step(whole_lr()).item<double>(), std::sqrt(68.0), 1e-5);
+  EXPECT_NEAR(optimizer.state().at("exp_avg.matrix")[0][0].item<double>(), 0.1 * 3.0 / std::sqrt(68.0), 1e-6);
+}
+
+TEST(AdamW, WithoutAGradientDecaysAndGoesOn) {
+  Net net, zero;
+  AdamW optimizer(net, kOptions), other(zero, kOptions);
+  for (int i = 0; i < 2; ++i) {
+    set_gradient(net.vector, 1.0);
+    set_gradient(zero.vector, 1.0);
+    set_gradient(zero.matrix, 0.0);
+    optimizer.step(whole_lr());
+    other.step(whole_lr());
+    optimizer.zero_grad();
+    EXPECT_FALSE(net.vector.grad().defined());
+  }
+  EXPECT_TRUE(net.matrix.equal(zero.matrix));
+  EXPECT_NE(net.matrix[0][0].item<double>(), 0.5);
 }
 
 TEST(AdamW, LeavesOutAStepThatIsNotFinite) {
   Net net;
   AdamW optimizer(net, kOptions);
-  net.matrix.mutable_grad().fill_(1.0);
-  optimizer.step(1.0);
+  set_gradient(net.matrix, 1.0);
+  optimizer.step(whole_lr());
   const auto before = net.matrix.detach().clone();
   const auto state = optimizer.state().at("exp_avg.matrix").clone();
-  net.vector.mutable_grad()[0] = std::nan("");
-  optimizer.step(1.0);
+  set_gradient(net.vector, std::nan(""));
+  optimizer.step(whole_lr());
   EXPECT_TRUE(net.matrix.equal(before));
   EXPECT_TRUE(optimizer.state().at("exp_avg.matrix").equal(state));
   EXPECT_EQ(optimizer.skipped().item<float>(), 1.0F);
@@ -80,8 +101,8 @@ TEST(AdamW, LeavesOutAStepThatIsNotFinite) {
 TEST(AdamW, StateRoundTrips) {
   Net first, second;
   AdamW a(first, kOptions), b(second, kOptions);
-  first.matrix.mutable_grad().fill_(0.7);
-  a.step(1.0);
+  set_gradient(first.matrix, 0.7);
+  a.step(whole_lr());
   core::TensorMap saved;
   for (const auto& [name, tensor] : a.state()) saved[name] = tensor.clone();
   b.load_state(saved);

@@ -43,7 +43,7 @@ TEST(Detector, NormalisesByTheBackbonesColours) {
     normalised.select(1, static_cast<int64_t>(c)).sub_(colours.mean[c]).div_(colours.std[c]);
   }
   const auto decoder = std::dynamic_pointer_cast<DecoderImpl>(model->named_children()["decoder"]);
-  const auto expected = resize_bilinear(decoder->forward(model->backbone().forward(normalised))[0], 32, 32);
+  const auto expected = ops::resize_bilinear(decoder->forward(model->backbone().forward(normalised))[0], 32, 32);
   EXPECT_TRUE(model->forward(image).logits[0].allclose(expected, 1e-4, 1e-5));
 }
 

@@ -19,6 +19,14 @@ constexpr auto enum_names(Precision) {
       {{"float32", Precision::float32}, {"tf32", Precision::tf32}, {"bfloat16", Precision::bfloat16}});
 }
 
+enum class GraphUse {
+  automatic,  ///< the step is replayed from a CUDA graph where it can be captured
+  off         ///< every kernel is queued anew at every step
+};
+constexpr auto enum_names(GraphUse) {
+  return core::names<GraphUse>({{"auto", GraphUse::automatic}, {"off", GraphUse::off}});
+}
+
 struct DataOptions {
   data::DatasetOptions train;
   data::DatasetOptions val;  ///< `dir` empty: no validation
@@ -73,17 +81,19 @@ struct EngineOptions {
   Precision precision = Precision::float32;
   bool channels_last = true;   ///< memory format of weights and activations
   bool deterministic = false;  ///< the same numbers on every run, at some cost on CUDA
-  int64_t accumulate = 1;      ///< batches an optimizer step
-  int64_t val_every = 1;       ///< epochs between validations; the last epoch always is
-  int64_t save_every = 1;      ///< epochs between checkpoints; the last epoch always is
-  int64_t keep_last = 2;       ///< newest checkpoints kept, `best` beside them
-  int64_t log_every = 20;      ///< steps between lines of metrics.jsonl
+  GraphUse graph = GraphUse::automatic;
+  int64_t accumulate = 1;  ///< batches an optimizer step
+  int64_t val_every = 1;   ///< epochs between validations; the last epoch always is
+  int64_t save_every = 1;  ///< epochs between checkpoints; the last epoch always is
+  int64_t keep_last = 2;   ///< newest checkpoints kept, `best` beside them
+  int64_t log_every = 20;  ///< steps between lines of metrics.jsonl
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("precision", precision);
     visit("channels_last", channels_last);
     visit("deterministic", deterministic);
+    visit("graph", graph);
     visit("accumulate", accumulate, core::at_least(1));
     visit("val_every", val_every, core::at_least(1));
     visit("save_every", save_every, core::at_least(1));

@@ -1,14 +1,20 @@
 // One optimizer step: forward, loss, backward, update.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <vector>
 
+#include "codmoe/core/cuda_graph.h"
 #include "codmoe/data/loader.h"
 #include "codmoe/engine/adamw.h"
 #include "codmoe/moe/telemetry.h"
 
 namespace codmoe::engine {
 
+/// On CUDA, steps on batches of sizes seen before are replayed from a CUDA graph: the first two steps run kernel by
+/// kernel, the third is captured. What changes between steps (images, learning rate, coefficients, random numbers) lies
+/// on the device. The numbers are those of a step run kernel by kernel.
 class TrainStep {
  public:
   /// `model` lies on `device` already.
@@ -22,7 +28,24 @@ class TrainStep {
   std::vector<moe::LoadMeter>& meters() { return meters_; }
 
  private:
-  at::Tensor loss_of(const data::Batch& batch, int64_t epoch);
+  /// A batch on the device, uint8 as it came.
+  struct Input {
+    at::Tensor images, masks;
+  };
+  /// Steps on batches of the same sizes.
+  struct Plan {
+    std::vector<Input> inputs;
+    int64_t eager_steps = 0;
+    std::unique_ptr<core::CudaGraph> graph;
+    at::Tensor loss;  ///< what the graph writes
+  };
+  using Sizes = std::vector<std::vector<int64_t>>;
+
+  Plan& plan_for(const std::vector<data::Batch>& batches);
+  at::Tensor loss_of(const Input& input);
+  at::Tensor step(const std::vector<Input>& inputs);
+  void capture(Plan& plan);
+  bool may_capture();
 
   model::Detector model_;
   loss::StructureLossOptions loss_;
@@ -31,6 +54,8 @@ class TrainStep {
   c10::Device device_;
   AdamW optimizer_;
   std::vector<moe::LoadMeter> meters_;
+  at::Tensor lr_factor_, balance_coefficient_;  // scalars on the device
+  std::map<Sizes, Plan> plans_;
 };
 
 }  // namespace codmoe::engine

@@ -36,8 +36,4 @@ class DecoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Decoder);
 
-/// Bilinear resampling of x [B, C, H, W] to height x width positions, in x's dtype, pixel centres aligned as in the
-/// field's code (align_corners = false).
-at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width);
-
 }  // namespace codmoe::model

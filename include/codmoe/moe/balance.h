@@ -50,5 +50,7 @@ double balance_coefficient(const BalanceOptions& options, int64_t epoch);
 /// probabilities in nats; means are over images, and positions where routing is spatial. The first term is there for
 /// the method `loss` alone.
 at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch);
+/// The same with coef(epoch) as a scalar on the device, which a captured CUDA graph reads anew at every replay.
+at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, const at::Tensor& coefficient);
 
 }  // namespace codmoe::moe

@@ -53,6 +53,9 @@ class SparseCODMoEImpl : public torch::nn::Module {
   /// Why `fused` cannot run on this input now, in which case `batched` does; empty where it can.
   std::string fused_refusal(const at::Tensor& x_bchw);
 
+  /// Whether the last forward read its routes on the host, so that it can't be part of a captured CUDA graph.
+  bool waited_for_routes() const { return waited_for_routes_; }
+
   /// With balance `bias`, to be called after every optimizer step: selection_bias += rate * sign(mean load - load), the
   /// load being the assignments of all forwards in training mode since the last call. No host synchronisation.
   /// Otherwise does nothing.
@@ -77,6 +80,7 @@ class SparseCODMoEImpl : public torch::nn::Module {
   Router router_;
   ExpertPool pool_;
   std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
+  bool waited_for_routes_ = false;
   at::Tensor load_e_;  // float64 on the device of the first forward; no buffer, since it is zero between steps
 };
 TORCH_MODULE(SparseCODMoE);

@@ -4,6 +4,8 @@
 #include <cuda_bf16.h>
 
 #include "fused_moe.h"
+#include "gelu.cuh"
+#include "warp.cuh"
 
 namespace codmoe::ops::cuda {
 
@@ -63,43 +65,6 @@ __device__ inline Affine affine_at(const Epilogue& epilogue, int c, bool bfloat1
   }
   if (epilogue.bias != nullptr) affine.shift += vector_at(epilogue.bias, c, bfloat16) * affine.scale;
   return affine;
-}
-
-/// Of the standard normal distribution: P(value <= x), and exp(-x^2 / 2), its density without the factor.
-struct Normal {
-  float below, bell;
-};
-
-/// With erfc by Abramowitz and Stegun 7.1.26 (absolute error at most 1.5e-7): a third of erff's instructions.
-__device__ inline Normal normal_at(float x) {
-  const float z = fabsf(x) * 0.70710678118654752F;
-  const float t = __fdividef(1.0F, 1.0F + 0.3275911F * z);
-  const float series =
-      t * (0.254829592F + t * (-0.284496736F + t * (1.421413741F + t * (-1.453152027F + t * 1.061405429F))));
-  const float bell = __expf(-z * z);
-  const float half_erfc = 0.5F * series * bell;
-  return {x < 0.0F ? half_erfc : 1.0F - half_erfc, bell};
-}
-
-/// Exact GELU.
-__device__ inline float gelu(float x) { return x * normal_at(x).below; }
-
-/// The derivative of GELU at x.
-__device__ inline float gelu_gradient(float x) {
-  const Normal normal = normal_at(x);
-  return normal.below + x * (0.39894228040143268F * normal.bell);
-}
-
-__device__ inline float sum_over_warp(float value) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffU, value, step);
-  return value;
-}
-
-__device__ inline float max_over_warp(float value) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, step));
-  return value;
 }
 
 /// Lets a kernel launched with launch_after start while this one runs.

@@ -1,0 +1,46 @@
+// Work that never waits for the GPU, captured in a CUDA graph once and replayed without the host's cost of each kernel.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <functional>
+#include <memory>
+
+namespace codmoe::core {
+
+/// For its lifetime, what this thread queues on a CUDA device goes to a stream of this scope's own, behind what the
+/// thread's stream holds already; that stream goes on behind this one's. Where work is to be captured, calls before the
+/// capture belong in such a scope too: the default stream can't be captured, and autograd's backward runs on the
+/// streams of its forward. On the CPU it does nothing.
+class SideStream {
+ public:
+  explicit SideStream(c10::Device device);
+  ~SideStream();
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+
+ private:
+  class Guard;
+  std::unique_ptr<Guard> guard_;
+};
+
+/// A captured call.
+class CudaGraph {
+ public:
+  /// Captures `work` on the current stream, which must not be the default one; nothing of it is executed. Tensors made
+  /// within keep their addresses from replay to replay; graphs given the same `pool` share memory, and then must not be
+  /// replayed at the same time. @throws c10::Error where something in `work` can't be captured, or without CUDA.
+  CudaGraph(c10::Device device, const std::function<void()>& work, const CudaGraph* pool = nullptr);
+  ~CudaGraph();
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  /// On the current stream.
+  void replay();
+
+ private:
+  struct Captured;
+  std::unique_ptr<Captured> captured_;
+};
+
+}  // namespace codmoe::core

@@ -1,0 +1,30 @@
+// gelu(depthwise 3x3 convolution of (x + x_bias), + bias) over channels-last maps.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace codmoe::ops::cuda {
+
+/// Maps [batch, height, width, channels], float32 or bfloat16; channels a multiple of 64. Zeros stand around the map
+/// after x_bias is added.
+struct DepthwiseGelu {
+  int64_t batch, height, width, channels;
+  bool bfloat16;
+  const void* x;
+  const float *x_bias, *bias;  ///< [channels]
+  const float* weight;         ///< [channels, 3, 3]
+};
+
+cudaError_t depthwise_gelu_forward(const DepthwiseGelu& conv, void* y, cudaStream_t stream);
+
+/// Rows of grad_parameters: those of weight as [9, channels], then of bias and x_bias.
+constexpr int kDepthwiseSums = 11;
+/// How many partial sums depthwise_gelu_backward() writes.
+int64_t depthwise_gelu_parts(const DepthwiseGelu& conv);
+/// grad_x like x. partial: float32 [depthwise_gelu_parts, 11, channels], scratch; grad_parameters [11, channels].
+cudaError_t depthwise_gelu_backward(const DepthwiseGelu& conv, const void* grad_y, void* grad_x, float* partial,
+                                    float* grad_parameters, cudaStream_t stream);
+
+}  // namespace codmoe::ops::cuda

@@ -1,0 +1,20 @@
+// What the autograd functions on own CUDA kernels share.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+namespace codmoe::ops {
+
+/// The types that the kernels take.
+inline bool is_kernel_type(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16; }
+
+inline bool is_bfloat16(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16; }
+
+/// To be called in a backward: gradients of these gradients would be wrong, and nobody would know.
+inline void refuse_second_derivative(const char* name) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), name, ": has no second derivative on CUDA");
+}
+
+}  // namespace codmoe::ops
