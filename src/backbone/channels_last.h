@@ -2,10 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/normalization.h>
-
-#include <vector>
 
 namespace codmoe::backbone {
 
@@ -17,17 +14,6 @@ inline at::Tensor to_channels_last(const at::Tensor& x_bchw) { return x_bchw.per
 /// Over the last dimension, of `channels`.
 inline torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}).eps(eps));
-}
-
-/// What each stage makes of the one before, the first of x [B, H, W, C]: features [B, C, H, W] in `format`.
-inline std::vector<at::Tensor> stage_features(torch::nn::Sequential& stages, at::Tensor x_bhwc,
-                                              at::MemoryFormat format) {
-  std::vector<at::Tensor> features;
-  for (auto& stage : *stages) {
-    x_bhwc = stage.forward(x_bhwc);
-    features.push_back(to_channels_second(x_bhwc).contiguous(format));
-  }
-  return features;
 }
 
 }  // namespace codmoe::backbone

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "channels_last.h"
+#include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
@@ -120,11 +121,12 @@ class PvtBlock : public torch::nn::Module {
       : norm1_(register_module("norm1", make_layer_norm(shape.channels, block_eps))),
         attn_(register_module("attn", std::make_shared<PvtAttention>(shape))),
         norm2_(register_module("norm2", make_layer_norm(shape.channels, block_eps))),
-        mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))) {}
+        mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
-    const auto y = x_bhwc + attn_->forward(norm1_(x_bhwc));
-    return y + mlp_->forward(norm2_(y));
+    const auto y = x_bhwc + drop_path_(attn_->forward(norm1_(x_bhwc)));
+    return y + drop_path_(mlp_->forward(norm2_(y)));
   }
 
  private:
@@ -132,6 +134,7 @@ class PvtBlock : public torch::nn::Module {
   std::shared_ptr<PvtAttention> attn_;
   torch::nn::LayerNorm norm2_;
   std::shared_ptr<PvtFeedForward> mlp_;
+  nn::DropPath drop_path_;
 };
 
 /// Halves the map (but for the first stage, which has no `in`), then blocks and a norm: [B, H, W, in] -> [B, H', W',
@@ -187,8 +190,15 @@ PvtV2::PvtV2(const PvtV2Options& options)
   init_pvt(*this);
 }
 
-std::vector<at::Tensor> PvtV2::forward(const at::Tensor& x_bchw) {
-  return stage_features(stages_, patch_embed_.forward(x_bchw), x_bchw.suggest_memory_format());
+at::Tensor PvtV2::stage(std::size_t index, const at::Tensor& x_bchw) {
+  const auto x_bhwc = index == 0 ? patch_embed_.forward(x_bchw) : to_channels_last(x_bchw);
+  return to_channels_second(stages_->at<PvtStage>(index).forward(x_bhwc));
+}
+
+StageModules PvtV2::stage_modules(std::size_t index) const {
+  StageModules modules{stages_->ptr(index)};
+  if (index == 0) modules.push_back(patch_embed_.ptr());
+  return modules;
 }
 
 Normalization PvtV2::normalization() const { return imagenet_normalization; }

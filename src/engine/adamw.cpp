@@ -8,40 +8,57 @@
 
 namespace codmoe::engine {
 
-AdamW::AdamW(const torch::nn::Module& model, const OptimizerOptions& options) : options_(options) {
-  for (const auto& item : model.named_parameters()) {
-    auto parameter = item.value();
-    if (!parameter.requires_grad()) continue;
-    if (!parameter.grad().defined()) parameter.mutable_grad() = at::zeros_like(parameter);
-    if (!step_.defined()) {
-      step_ = at::zeros({}, parameter.options().dtype(at::kFloat));
-      skipped_ = at::zeros_like(step_);
-    }
-    auto& group = group_of(item.key(), parameter);
-    group.names.push_back(item.key());
-    group.params.push_back(parameter.detach());
-    group.grads.push_back(parameter.mutable_grad());
-    group.exp_avg.push_back(at::zeros_like(parameter).detach());
-    group.exp_avg_sq.push_back(at::zeros_like(parameter).detach());
-    group.steps.push_back(step_);
-  }
-  if (groups_.empty()) throw core::Error("the model has no parameter to train");
+AdamW::AdamW(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options) : options_(options) {
+  for (const auto& group : groups) add(group);
+  update_trainable();
 }
 
-AdamW::Group& AdamW::group_of(const std::string& name, const at::Tensor& parameter) {
-  const double lr_scale = name.starts_with("backbone.") ? options_.backbone_lr_scale : 1.0;
-  const double decay = parameter.dim() > 1 ? options_.weight_decay : 0.0;
-  for (auto& group : groups_) {
-    if (group.lr_scale == lr_scale && group.weight_decay == decay) return group;
+void AdamW::add(const ParameterGroup& group) {
+  if (group.parameters.empty()) return;
+  const auto scalar = group.parameters.front().second.options().dtype(at::kFloat).requires_grad(false);
+  if (!skipped_.defined()) skipped_ = at::zeros({}, scalar);
+  const auto step = at::zeros({}, scalar);
+  for (auto [name, parameter] : group.parameters) {
+    if (!parameter.grad().defined()) parameter.mutable_grad() = at::zeros_like(parameter).detach();
+    slots_.push_back({.name = name,
+                      .group = group.name,
+                      .parameter = parameter,
+                      .exp_avg = at::zeros_like(parameter).detach(),
+                      .exp_avg_sq = at::zeros_like(parameter).detach(),
+                      .step = step,
+                      .lr_scale = group.lr_scale,
+                      .weight_decay = parameter.dim() > 1 ? options_.weight_decay : 0.0});
   }
-  auto& group = groups_.emplace_back();
-  group.lr_scale = lr_scale;
-  group.weight_decay = decay;
-  return group;
+}
+
+void AdamW::update_trainable() {
+  batches_.clear();
+  steps_.clear();
+  for (auto& slot : slots_) {
+    if (!slot.parameter.requires_grad()) continue;
+    auto& batch = batch_of(slot);
+    batch.params.push_back(slot.parameter.detach());
+    batch.grads.push_back(slot.parameter.mutable_grad());
+    batch.exp_avg.push_back(slot.exp_avg);
+    batch.exp_avg_sq.push_back(slot.exp_avg_sq);
+    batch.steps.push_back(slot.step);
+    if (steps_.empty() || !steps_.back().is_same(slot.step)) steps_.push_back(slot.step);
+  }
+  if (batches_.empty()) throw core::Error("the model has no parameter to train");
+}
+
+AdamW::Batch& AdamW::batch_of(const Slot& slot) {
+  for (auto& batch : batches_) {
+    if (batch.lr_scale == slot.lr_scale && batch.weight_decay == slot.weight_decay) return batch;
+  }
+  auto& batch = batches_.emplace_back();
+  batch.lr_scale = slot.lr_scale;
+  batch.weight_decay = slot.weight_decay;
+  return batch;
 }
 
 void AdamW::zero_grad() {
-  for (auto& group : groups_) at::_foreach_zero_(group.grads);
+  for (auto& batch : batches_) at::_foreach_zero_(batch.grads);
 }
 
 at::Tensor AdamW::clip(std::vector<at::Tensor>& grads) const {
@@ -53,26 +70,25 @@ at::Tensor AdamW::clip(std::vector<at::Tensor>& grads) const {
 at::Tensor AdamW::step(double factor) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> all;
-  for (const auto& group : groups_) all.insert(all.end(), group.grads.begin(), group.grads.end());
+  for (const auto& batch : batches_) all.insert(all.end(), batch.grads.begin(), batch.grads.end());
   const auto norm = clip(all);
   const auto found_inf = norm.isfinite().logical_not().to(at::kFloat);
-  step_.add_(1 - found_inf);
+  at::_foreach_add_(steps_, 1 - found_inf);
   skipped_.add_(found_inf);
-  for (auto& group : groups_) {
-    at::_fused_adamw_(group.params, group.grads, group.exp_avg, group.exp_avg_sq, /*max_exp_avg_sqs=*/{}, group.steps,
-                      options_.lr * group.lr_scale * factor, options_.beta1, options_.beta2, group.weight_decay,
+  for (auto& batch : batches_) {
+    at::_fused_adamw_(batch.params, batch.grads, batch.exp_avg, batch.exp_avg_sq, /*max_exp_avg_sqs=*/{}, batch.steps,
+                      options_.lr * batch.lr_scale * factor, options_.beta1, options_.beta2, batch.weight_decay,
                       options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/std::nullopt, found_inf);
   }
   return norm;
 }
 
 core::TensorMap AdamW::state() const {
-  core::TensorMap state{{"step", step_}, {"skipped", skipped_}};
-  for (const auto& group : groups_) {
-    for (std::size_t i = 0; i < group.names.size(); ++i) {
-      state["exp_avg." + group.names[i]] = group.exp_avg[i];
-      state["exp_avg_sq." + group.names[i]] = group.exp_avg_sq[i];
-    }
+  core::TensorMap state{{"skipped", skipped_}};
+  for (const auto& slot : slots_) {
+    state["exp_avg." + slot.name] = slot.exp_avg;
+    state["exp_avg_sq." + slot.name] = slot.exp_avg_sq;
+    state["step." + slot.group] = slot.step;
   }
   return state;
 }

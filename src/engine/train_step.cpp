@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
 
 namespace codmoe::engine {
@@ -12,7 +13,7 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       balance_(options.model.moe.balance),
       engine_(options.engine),
       device_(device),
-      optimizer_(*model_, options.optimizer),
+      optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()) {}
 
 at::Tensor TrainStep::loss_of(const data::Batch& batch, int64_t epoch) {
