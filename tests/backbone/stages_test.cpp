@@ -16,7 +16,7 @@
 namespace codmoe::backbone {
 namespace {
 
-constexpr auto all_strides = {4, 8, 16, 32};
+const std::vector<int64_t> all_strides(Backbone::strides.begin(), Backbone::strides.end());
 
 std::vector<nn::DropPathImpl*> drop_paths(const Backbone& backbone) {
   std::vector<nn::DropPathImpl*> found;
@@ -111,8 +111,8 @@ TEST_P(StagesTest, RecomputationKeepsTheFeaturesAlone) {
   const auto images = some_images(2, 128, 128);
   int64_t kept = 0, kept_by_plain = 0, feature_bytes = 0, peak = 0, peak_of_plain = 0;
   for (const bool checkpointed : {false, true}) {
-    const auto backbone = make_filled(
-        {.name = GetParam(), .checkpoint = checkpointed ? std::vector<int64_t>(all_strides) : std::vector<int64_t>()});
+    const auto backbone =
+        make_filled({.name = GetParam(), .checkpoint = checkpointed ? all_strides : std::vector<int64_t>()});
     for (auto& parameter : backbone->parameters()) parameter.mutable_grad() = at::zeros_like(parameter).detach();
     const test::MemoryMeter meter;
     const auto features = backbone->forward(images);

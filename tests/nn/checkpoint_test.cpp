@@ -45,7 +45,7 @@ class Block : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x_bchw) {
     runs += 1;
-    const auto y = at::dropout(at::relu_(norm_(conv1_(x_bchw))), 0.3, is_training());
+    const auto y = at::dropout(norm_(conv1_(x_bchw)).relu_(), 0.3, is_training());
     const auto z = conv2_(y);
     dtypes.push_back(z.scalar_type());
     return y + drop_path_(z);
