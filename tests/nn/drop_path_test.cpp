@@ -25,7 +25,7 @@ at::Tensor factor_of_each_sample(const at::Tensor& branch, const at::Tensor& res
 TEST(DropPath, LeavesOutWholeSamplesAndKeepsTheExpectation) {
   at::manual_seed(7);
   constexpr int64_t samples = 40'000;
-  const auto branch = at::randint(1, 3, {samples, 2, 1, 3});  // 1 and 2 divide exactly
+  const auto branch = at::randint(1, 3, {samples, 2, 1, 3}).to(at::kFloat);  // 1 and 2 divide exactly
   const auto factors = factor_of_each_sample(branch, make_drop_path(0.2)(branch));
   const auto kept = factors > 0;
   EXPECT_TRUE(factors.masked_select(kept).allclose(at::tensor(1.25F)));

@@ -16,7 +16,7 @@ namespace codmoe::engine {
 struct ParameterGroup {
   std::string name;       ///< of their step count in AdamW's state
   double lr_scale = 1.0;  ///< on options.lr
-  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  std::vector<std::pair<std::string, at::Tensor>> parameters = {};
 };
 
 /// AdamW (Loshchilov and Hutter 2019) by LibTorch's fused kernel, with the step counts on the device: LibTorch's C++
