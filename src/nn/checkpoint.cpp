@@ -25,8 +25,7 @@ using Modules = std::vector<std::shared_ptr<torch::nn::Module>>;
 
 constexpr std::array<c10::DeviceType, 2> autocast_devices{c10::kCPU, c10::kCUDA};
 
-/// Autocast's switches on this thread. Its cache of weights' casts is off: the first run's casts have no graph, and
-/// must not serve where one is recorded.
+/// Autocast's switches on this thread.
 struct AutocastState {
   std::array<bool, autocast_devices.size()> enabled{};
   std::array<at::ScalarType, autocast_devices.size()> dtype{};
@@ -138,7 +137,7 @@ class RunningStatisticsGuard {
 struct Recomputation : torch::CustomClassHolder {
   Recomputation(CheckpointedCall the_call, c10::Device device)
       : call(std::move(the_call)), autocast(AutocastState::current()) {
-    autocast.cache = false;
+    autocast.cache = false;  // casts of weights would outlive the backward pass, and serve after the optimizer's step
     if (call.preserve_random_state) random = random_state(device);
   }
 

@@ -44,11 +44,6 @@ std::shared_ptr<Backbone> make_small(const std::string& family, double drop_path
        [] {
          return std::make_shared<ResNet>(ResNetOptions{.depths = {1, 2, 1, 1}});
        }},
-      {"Res2Net",
-       [] {
-         return std::make_shared<ResNet>(
-             ResNetOptions{.block = ResNetBlock::res2net, .depths = {1, 2, 1, 1}, .scale_width = 4});
-       }},
       {"PvtV2",
        [] {
          return std::make_shared<PvtV2>(PvtV2Options{.channels = {8, 16, 40, 64}});
@@ -215,8 +210,7 @@ TEST_P(StagesTest, StochasticDepthIsOfTrainingAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, StagesTest,
-                         ::testing::Values("EfficientNetLite", "ResNet", "Res2Net", "PvtV2", "EdgeNeXt", "ConvNeXt",
-                                           "Tiny"),
+                         ::testing::Values("EfficientNetLite", "ResNet", "PvtV2", "EdgeNeXt", "ConvNeXt", "Tiny"),
                          [](const auto& family) { return family.param; });
 
 /// timm 1.0.31, create_model(name, drop_path_rate=0.2): blocks, and the rates of the second and the last.

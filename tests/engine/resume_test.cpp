@@ -67,21 +67,22 @@ std::string last_file(const fs::path& folder, const char* name) {
 struct ResumeCase {
   const char* name;
   int64_t stop_at;
-  void (*change)(model::DetectorOptions&);
+  void (*change)(TrainOptions&);
 };
 void PrintTo(const ResumeCase& tested, std::ostream* out) { *out << tested.name; }
 
-void balance_by_bias(model::DetectorOptions& model) {
-  model.moe.routing = moe::RoutingKind::spatial;
-  model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
+void balance_by_bias(TrainOptions& options) {
+  options.model.moe.routing = moe::RoutingKind::spatial;
+  options.model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
 }
-void freeze_two_epochs(model::DetectorOptions& model) { model.backbone.freeze_epochs = 2; }
-void thaw_by_stages(model::DetectorOptions& model) {
-  model.backbone.freeze_epochs = 1;
-  model.backbone.unfreeze_every = 1;
+void freeze_two_epochs(TrainOptions& options) { options.model.backbone.freeze_epochs = 2; }
+void thaw_by_stages(TrainOptions& options) {
+  options.model.backbone.freeze_epochs = 1;
+  options.model.backbone.unfreeze_every = 1;
 }
-void draw_and_recompute(model::DetectorOptions& model) {
-  model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
+void draw_and_recompute(TrainOptions& options) {
+  options.engine.save_every = options.schedule.epochs;
+  options.model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
 }
 
 class ResumeOf : public ::testing::TestWithParam<ResumeCase> {};
@@ -89,7 +90,7 @@ class ResumeOf : public ::testing::TestWithParam<ResumeCase> {};
 TEST_P(ResumeOf, EndsWithTheSameBits) {
   const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
-  GetParam().change(options.model);
+  GetParam().change(options);
   train_alone(options, folder / "alone");
   const auto stopped_at = train_interrupted(options, folder / "stopped", GetParam().stop_at);
   EXPECT_GE(stopped_at, GetParam().stop_at);
