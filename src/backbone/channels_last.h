@@ -2,11 +2,8 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
-
-#include <vector>
 
 #include "codmoe/ops/layer_norm.h"
 #include "codmoe/ops/linear.h"
@@ -31,17 +28,6 @@ inline at::Tensor apply_linear(const torch::nn::Linear& layer, const at::Tensor&
 inline ops::NormedSum add_and_normalize(const torch::nn::LayerNorm& norm, const at::Tensor& x, const at::Tensor& branch,
                                         at::ScalarType type) {
   return ops::add_layer_norm(x, branch, {norm->weight, norm->bias, norm->options.eps()}, type);
-}
-
-/// What each stage makes of the one before, the first of x [B, H, W, C]: features [B, C, H, W] in `format`.
-inline std::vector<at::Tensor> stage_features(torch::nn::Sequential& stages, at::Tensor x_bhwc,
-                                              at::MemoryFormat format) {
-  std::vector<at::Tensor> features;
-  for (auto& stage : *stages) {
-    x_bhwc = stage.forward(x_bhwc);
-    features.push_back(to_channels_second(x_bhwc).contiguous(format));
-  }
-  return features;
 }
 
 }  // namespace codmoe::backbone

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "channels_last.h"
+#include "codmoe/nn/drop_path.h"
 #include "convnext_parts.h"
 
 namespace codmoe::backbone {
@@ -20,11 +21,12 @@ class ConvNeXtBlock : public torch::nn::Module {
       : conv_dw_(register_module("conv_dw", make_depthwise_conv(channels, 7))),
         norm_(register_module("norm", make_layer_norm(channels, convnext_eps))),
         mlp_(register_module("mlp", std::make_shared<ConvNeXtMlp>(channels))),
-        gamma_(register_parameter("gamma", initial_gamma(channels))) {}
+        gamma_(register_parameter("gamma", initial_gamma(channels))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
     const auto y_bhwc = norm_(to_channels_last(conv_dw_(to_channels_second(x_bhwc))));
-    return at::addcmul(x_bhwc, gamma_, mlp_->forward(y_bhwc));
+    return at::addcmul(x_bhwc, gamma_, drop_path_(mlp_->forward(y_bhwc)));
   }
 
  private:
@@ -32,6 +34,7 @@ class ConvNeXtBlock : public torch::nn::Module {
   torch::nn::LayerNorm norm_;
   std::shared_ptr<ConvNeXtMlp> mlp_;
   at::Tensor gamma_;
+  nn::DropPath drop_path_;
 };
 
 /// Halves the map (but for the first stage, which has no `in`), then blocks: [B, H, W, in] -> [B, H', W', C].
@@ -73,8 +76,15 @@ ConvNeXt::ConvNeXt(const ConvNeXtOptions& options)
   init_layers(*this, [](auto& layer) { init_normal(layer); });
 }
 
-std::vector<at::Tensor> ConvNeXt::forward(const at::Tensor& x_bchw) {
-  return stage_features(stages_, apply_stem(stem_, x_bchw), x_bchw.suggest_memory_format());
+at::Tensor ConvNeXt::stage(std::size_t index, const at::Tensor& x_bchw) {
+  const auto x_bhwc = index == 0 ? apply_stem(stem_, x_bchw) : to_channels_last(x_bchw);
+  return to_channels_second(stages_->at<ConvNeXtStage>(index).forward(x_bhwc));
+}
+
+StageModules ConvNeXt::stage_modules(std::size_t index) const {
+  StageModules modules{stages_->ptr(index)};
+  if (index == 0) modules.push_back(stem_.ptr());
+  return modules;
 }
 
 Normalization ConvNeXt::normalization() const { return imagenet_normalization; }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "channels_last.h"
+#include "codmoe/nn/drop_path.h"
 #include "convnext_parts.h"
 
 namespace codmoe::backbone {
@@ -35,17 +36,22 @@ class EdgeNeXtBlock : public torch::nn::Module {
   explicit EdgeNeXtBlock(int64_t channels)
       : norm_(register_module("norm", make_layer_norm(channels, convnext_eps))),
         mlp_(register_module("mlp", std::make_shared<ConvNeXtMlp>(channels))),
-        gamma_(register_parameter("gamma", initial_gamma(channels))) {}
+        gamma_(register_parameter("gamma", initial_gamma(channels))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
  protected:
+  /// One rate for all branches of a block.
+  at::Tensor drop_path(const at::Tensor& branch_bhwc) { return drop_path_(branch_bhwc); }
+
   at::Tensor add_feed_forward(const at::Tensor& shortcut_bhwc, const at::Tensor& x_bhwc) {
-    return at::addcmul(shortcut_bhwc, gamma_, mlp_->forward(norm_(x_bhwc)));
+    return at::addcmul(shortcut_bhwc, gamma_, drop_path(mlp_->forward(norm_(x_bhwc))));
   }
 
  private:
   torch::nn::LayerNorm norm_;
   std::shared_ptr<ConvNeXtMlp> mlp_;
   at::Tensor gamma_;
+  nn::DropPath drop_path_;
 };
 
 /// A depthwise convolution, as ConvNeXt's (section 3.1 of the paper): [B, H, W, C] -> [B, H, W, C].
@@ -144,7 +150,7 @@ class EdgeNeXtAttentionBlock : public EdgeNeXtBlock {
   at::Tensor forward(const at::Tensor& x_bhwc) {
     auto y = to_channels_last(mix_scales(to_channels_second(x_bhwc)));
     if (pos_embd_) y = y + pos_embd_->forward(y.size(1), y.size(2));
-    y = at::addcmul(y, gamma_xca_, xca_->forward(norm_xca_(y)));
+    y = at::addcmul(y, gamma_xca_, drop_path(xca_->forward(norm_xca_(y))));
     return add_feed_forward(x_bhwc, y);
   }
 
@@ -214,8 +220,15 @@ EdgeNeXt::EdgeNeXt(const EdgeNeXtOptions& options)
   init_layers(*this, [](auto& layer) { init_truncated(layer); });
 }
 
-std::vector<at::Tensor> EdgeNeXt::forward(const at::Tensor& x_bchw) {
-  return stage_features(stages_, apply_stem(stem_, x_bchw), x_bchw.suggest_memory_format());
+at::Tensor EdgeNeXt::stage(std::size_t index, const at::Tensor& x_bchw) {
+  const auto x_bhwc = index == 0 ? apply_stem(stem_, x_bchw) : to_channels_last(x_bchw);
+  return to_channels_second(stages_->at<EdgeNeXtStage>(index).forward(x_bhwc));
+}
+
+StageModules EdgeNeXt::stage_modules(std::size_t index) const {
+  StageModules modules{stages_->ptr(index)};
+  if (index == 0) modules.push_back(stem_.ptr());
+  return modules;
 }
 
 Normalization EdgeNeXt::normalization() const { return imagenet_normalization; }

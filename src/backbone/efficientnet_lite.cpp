@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
@@ -29,6 +30,9 @@ constexpr std::array<Stage, 7> stages{{{1, 3, 1, 1, 16},
                                        {1, 3, 1, 6, 320}}};
 constexpr std::array<std::size_t, 4> feature_stages{1, 2, 4, 6};
 constexpr int64_t stem_channels = 32;
+
+/// Of those that make a feature of the one before: the rest come up to feature_stages[feature].
+std::size_t first_stage(std::size_t feature) { return feature == 0 ? 0 : feature_stages[feature - 1] + 1; }
 
 /// The multiple of 8 nearest to `channels * width`, never less than 90 % of it.
 int64_t scale_channels(int64_t channels, double width) {
@@ -63,12 +67,13 @@ class DepthwiseSeparable : public torch::nn::Module {
         conv_dw_(register_module("conv_dw", make_conv(in, in, kernel, stride, in))),
         bn1_(register_module("bn1", make_norm(in))),
         conv_pw_(register_module("conv_pw", make_conv(in, out, 1))),
-        bn2_(register_module("bn2", make_norm(out))) {}
+        bn2_(register_module("bn2", make_norm(out))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
     auto y = activate(bn1_(conv_dw_(x_bchw)));
     y = bn2_(conv_pw_(y));
-    return skip_ ? y + x_bchw : y;
+    return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
  private:
@@ -77,6 +82,7 @@ class DepthwiseSeparable : public torch::nn::Module {
   torch::nn::BatchNorm2d bn1_;
   nn::SameConv2d conv_pw_;
   torch::nn::BatchNorm2d bn2_;
+  nn::DropPath drop_path_;
 };
 
 /// 1x1 expansion, depthwise convolution, 1x1 projection (Sandler et al. 2018): timm's InvertedResidual.
@@ -90,13 +96,14 @@ class InvertedResidual : public torch::nn::Module {
                                                       in * stage.expansion))),
         bn2_(register_module("bn2", make_norm(in * stage.expansion))),
         conv_pwl_(register_module("conv_pwl", make_conv(in * stage.expansion, out, 1))),
-        bn3_(register_module("bn3", make_norm(out))) {}
+        bn3_(register_module("bn3", make_norm(out))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
     auto y = activate(bn1_(conv_pw_(x_bchw)));
     y = activate(bn2_(conv_dw_(y)));
     y = bn3_(conv_pwl_(y));
-    return skip_ ? y + x_bchw : y;
+    return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
  private:
@@ -107,6 +114,7 @@ class InvertedResidual : public torch::nn::Module {
   torch::nn::BatchNorm2d bn2_;
   nn::SameConv2d conv_pwl_;
   torch::nn::BatchNorm2d bn3_;
+  nn::DropPath drop_path_;
 };
 
 /// Only the first block of a stage changes stride and channels.
@@ -142,14 +150,21 @@ EfficientNetLite::EfficientNetLite(const EfficientNetLiteOptions& options)
   nn::init_fan_out(*this);
 }
 
-std::vector<at::Tensor> EfficientNetLite::forward(const at::Tensor& x_bchw) {
-  std::vector<at::Tensor> features;
-  auto x = activate(bn1_(conv_stem_(x_bchw)));
-  for (std::size_t i = 0; i < stages_.size(); ++i) {
-    x = stages_[i]->forward(x);
-    if (std::ranges::count(feature_stages, i) > 0) features.push_back(x);
-  }
-  return features;
+at::Tensor EfficientNetLite::stage(std::size_t index, const at::Tensor& x_bchw) {
+  auto x = index == 0 ? activate(bn1_(conv_stem_(x_bchw))) : x_bchw;
+  for (auto i = first_stage(index); i <= feature_stages[index]; ++i) x = stages_[i]->forward(x);
+  return x;
+}
+
+StageModules EfficientNetLite::stage_modules(std::size_t index) const {
+  StageModules modules;
+  for (auto i = first_stage(index); i <= feature_stages[index]; ++i) modules.push_back(stages_[i].ptr());
+  if (index == 0) modules.insert(modules.end(), {conv_stem_.ptr(), bn1_.ptr()});
+  return modules;
+}
+
+double EfficientNetLite::drop_path_share(std::size_t block, std::size_t blocks) const {
+  return static_cast<double>(block) / static_cast<double>(blocks);
 }
 
 Normalization EfficientNetLite::normalization() const { return {.mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}}; }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "channels_last.h"
+#include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 #include "codmoe/ops/depthwise_gelu.h"
 
@@ -136,13 +137,14 @@ class PvtBlock : public torch::nn::Module {
       : norm1_(register_module("norm1", make_layer_norm(shape.channels, block_eps))),
         attn_(register_module("attn", std::make_shared<PvtAttention>(shape))),
         norm2_(register_module("norm2", make_layer_norm(shape.channels, block_eps))),
-        mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))) {}
+        mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))),
+        drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   PvtSum forward(const PvtSum& sum) {
     const auto type = ops::product_type(sum.x_bhwc);
     const auto first = add_and_normalize(norm1_, sum.x_bhwc, sum.branch_bhwc, type);
-    const auto second = add_and_normalize(norm2_, first.sum, attn_->forward(first.normed), type);
-    return {second.sum, mlp_->forward(second.normed)};
+    const auto second = add_and_normalize(norm2_, first.sum, drop_path_(attn_->forward(first.normed)), type);
+    return {second.sum, drop_path_(mlp_->forward(second.normed))};
   }
 
  private:
@@ -150,6 +152,7 @@ class PvtBlock : public torch::nn::Module {
   std::shared_ptr<PvtAttention> attn_;
   torch::nn::LayerNorm norm2_;
   std::shared_ptr<PvtFeedForward> mlp_;
+  nn::DropPath drop_path_;
 };
 
 /// Halves the map (but for the first stage, which has no `in`), then blocks and a norm: [B, H, W, in] -> [B, H', W',
@@ -210,8 +213,15 @@ PvtV2::PvtV2(const PvtV2Options& options)
   init_pvt(*this);
 }
 
-std::vector<at::Tensor> PvtV2::forward(const at::Tensor& x_bchw) {
-  return stage_features(stages_, patch_embed_.forward(x_bchw), x_bchw.suggest_memory_format());
+at::Tensor PvtV2::stage(std::size_t index, const at::Tensor& x_bchw) {
+  const auto x_bhwc = index == 0 ? patch_embed_.forward(x_bchw) : to_channels_last(x_bchw);
+  return to_channels_second(stages_->at<PvtStage>(index).forward(x_bhwc));
+}
+
+StageModules PvtV2::stage_modules(std::size_t index) const {
+  StageModules modules{stages_->ptr(index)};
+  if (index == 0) modules.push_back(patch_embed_.ptr());
+  return modules;
 }
 
 Normalization PvtV2::normalization() const { return imagenet_normalization; }

@@ -74,6 +74,7 @@ std::string unknown(const std::string& name) {
 
 void BackboneOptions::check() const {
   if (find(name) == nullptr) throw core::BadOption("name", unknown(name));
+  check_strides("checkpoint", checkpoint);
 }
 
 std::vector<std::string> backbone_names() {
@@ -86,6 +87,15 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
   const auto* factory = find(options.name);
   if (factory == nullptr) throw core::UsageError("the backbone " + unknown(options.name));
   auto backbone = (*factory)();
+  if (!backbone->set_drop_path(options.drop_path) && options.drop_path > 0.0) {
+    throw core::UsageError(fmt::format("backbone.drop_path must be 0 for {}, which has no stochastic depth; it is {}",
+                                       options.name, options.drop_path));
+  }
+  if (options.frozen_norm && !backbone->has_batch_norm()) {
+    throw core::UsageError(
+        fmt::format("backbone.frozen_norm must be false for {}, which has no batch norm", options.name));
+  }
+  backbone->set_checkpoint(options.checkpoint);
   if (!options.weights.empty()) load_weights(*backbone, options.weights);
   return backbone;
 }

@@ -4,6 +4,7 @@
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 
+#include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
@@ -34,14 +35,14 @@ struct BlockShape {
 class ResidualBlock : public torch::nn::Module {
  public:
   at::Tensor forward(const at::Tensor& x_bchw) {
-    return rectify(branch(x_bchw).add_(downsample_.is_empty() ? x_bchw : downsample_->forward(x_bchw)));
+    return rectify(drop_path_(branch(x_bchw)).add_(downsample_.is_empty() ? x_bchw : downsample_->forward(x_bchw)));
   }
 
   /// Zero for the branch's last scale: the block then begins as its shortcut (Goyal et al. 2017, arXiv:1706.02677).
   void begin_as_shortcut() { torch::nn::init::zeros_(last_norm().weight); }
 
  protected:
-  explicit ResidualBlock(const BlockShape& shape) {
+  explicit ResidualBlock(const BlockShape& shape) : drop_path_(register_module("drop_path", nn::DropPath())) {
     if (!shape.changes()) return;
     downsample_ = torch::nn::Sequential(make_resnet_conv(shape.in, shape.out, 1, shape.stride),
                                         torch::nn::BatchNorm2d(shape.out));
@@ -52,6 +53,7 @@ class ResidualBlock : public torch::nn::Module {
   virtual torch::nn::BatchNorm2dImpl& last_norm() = 0;
 
  private:
+  nn::DropPath drop_path_;
   torch::nn::Sequential downsample_{nullptr};
 };
 
@@ -188,11 +190,16 @@ ResNet::ResNet(const ResNetOptions& options)
   for (const auto& block : blocks) block->begin_as_shortcut();
 }
 
-std::vector<at::Tensor> ResNet::forward(const at::Tensor& x_bchw) {
-  auto x = at::max_pool2d(rectify(bn1_(conv1_(x_bchw))), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-  std::vector<at::Tensor> features;
-  for (auto& layer : layers_) features.push_back(x = layer->forward(x));
-  return features;
+at::Tensor ResNet::stage(std::size_t index, const at::Tensor& x_bchw) {
+  if (index > 0) return layers_[index]->forward(x_bchw);
+  const auto x = at::max_pool2d(rectify(bn1_(conv1_(x_bchw))), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  return layers_[0]->forward(x);
+}
+
+StageModules ResNet::stage_modules(std::size_t index) const {
+  StageModules modules{layers_[index].ptr()};
+  if (index == 0) modules.insert(modules.end(), {conv1_.ptr(), bn1_.ptr()});
+  return modules;
 }
 
 Normalization ResNet::normalization() const { return imagenet_normalization; }

@@ -78,11 +78,14 @@ Tiny::Tiny(const TinyOptions& options) : channels_(options.channels) {
   nn::init_fan_out(*this);
 }
 
-std::vector<at::Tensor> Tiny::forward(const at::Tensor& x_bchw) {
-  std::vector<at::Tensor> features;
-  auto x = stem_->forward(x_bchw);
-  for (auto& stage : stages_) features.push_back(x = stage->forward(x));
-  return features;
+at::Tensor Tiny::stage(std::size_t index, const at::Tensor& x_bchw) {
+  return stages_[index]->forward(index == 0 ? stem_->forward(x_bchw) : x_bchw);
+}
+
+StageModules Tiny::stage_modules(std::size_t index) const {
+  StageModules modules{stages_[index].ptr()};
+  if (index == 0) modules.push_back(stem_.ptr());
+  return modules;
 }
 
 Normalization Tiny::normalization() const { return {.mean = {0.5, 0.5, 0.5}, .std = {0.25, 0.25, 0.25}}; }

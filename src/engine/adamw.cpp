@@ -8,39 +8,59 @@
 
 namespace codmoe::engine {
 
-AdamW::AdamW(const torch::nn::Module& model, const OptimizerOptions& options) : options_(options) {
-  for (const auto& item : model.named_parameters()) {
-    auto parameter = item.value();
-    if (!parameter.requires_grad()) continue;
-    if (!step_.defined()) {
-      step_ = at::zeros({}, parameter.options().dtype(at::kFloat));
-      skipped_ = at::zeros_like(step_);
-    }
-    auto& group = group_of(item.key(), parameter);
-    group.names.push_back(item.key());
-    group.params.push_back(parameter);
-    group.exp_avg.push_back(at::zeros_like(parameter).detach());
-    group.exp_avg_sq.push_back(at::zeros_like(parameter).detach());
-    group.steps.push_back(step_);
-  }
-  if (groups_.empty()) throw core::Error("the model has no parameter to train");
+AdamW::AdamW(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options) : options_(options) {
+  for (const auto& group : groups) add(group);
+  update_trainable();
 }
 
-AdamW::Group& AdamW::group_of(const std::string& name, const at::Tensor& parameter) {
-  const double lr_scale = name.starts_with("backbone.") ? options_.backbone_lr_scale : 1.0;
-  const double decay = parameter.dim() > 1 ? options_.weight_decay : 0.0;
-  for (auto& group : groups_) {
-    if (group.lr_scale == lr_scale && group.weight_decay == decay) return group;
+void AdamW::add(const ParameterGroup& group) {
+  if (group.parameters.empty()) return;
+  const auto scalar = group.parameters.front().second.options().dtype(at::kFloat).requires_grad(false);
+  if (!skipped_.defined()) skipped_ = at::zeros({}, scalar);
+  const auto step = at::zeros({}, scalar);
+  for (auto [name, parameter] : group.parameters) {
+    slots_.push_back({.name = name,
+                      .group = group.name,
+                      .parameter = parameter,
+                      .exp_avg = at::zeros_like(parameter).detach(),
+                      .exp_avg_sq = at::zeros_like(parameter).detach(),
+                      .step = step,
+                      .lr_scale = group.lr_scale,
+                      .weight_decay = parameter.dim() > 1 ? options_.weight_decay : 0.0});
   }
-  auto& group = groups_.emplace_back();
-  group.lr_scale = lr_scale;
-  group.weight_decay = decay;
-  return group;
+}
+
+void AdamW::update_trainable() {
+  batches_.clear();
+  steps_.clear();
+  for (auto& slot : slots_) {
+    if (!slot.parameter.requires_grad()) {
+      slot.parameter.mutable_grad() = at::Tensor();
+      continue;
+    }
+    auto& batch = batch_of(slot);
+    batch.params.push_back(slot.parameter);
+    batch.exp_avg.push_back(slot.exp_avg);
+    batch.exp_avg_sq.push_back(slot.exp_avg_sq);
+    batch.steps.push_back(slot.step);
+    if (steps_.empty() || !steps_.back().is_same(slot.step)) steps_.push_back(slot.step);
+  }
+  if (batches_.empty()) throw core::Error("the model has no parameter to train");
+}
+
+AdamW::Batch& AdamW::batch_of(const Slot& slot) {
+  for (auto& batch : batches_) {
+    if (batch.lr_scale == slot.lr_scale && batch.weight_decay == slot.weight_decay) return batch;
+  }
+  auto& batch = batches_.emplace_back();
+  batch.lr_scale = slot.lr_scale;
+  batch.weight_decay = slot.weight_decay;
+  return batch;
 }
 
 void AdamW::zero_grad() {
-  for (auto& group : groups_) {
-    for (auto& parameter : group.params) parameter.mutable_grad() = at::Tensor();
+  for (auto& batch : batches_) {
+    for (auto& parameter : batch.params) parameter.mutable_grad() = at::Tensor();
   }
 }
 
@@ -67,29 +87,28 @@ at::Tensor norm_of(const std::vector<std::vector<at::Tensor>>& gradients) {
 at::Tensor AdamW::step(const at::Tensor& factor) {
   const at::NoGradGuard no_grad;
   std::vector<std::vector<at::Tensor>> gradients;
-  for (const auto& group : groups_) gradients.push_back(gradients_of(group.params));
+  for (const auto& batch : batches_) gradients.push_back(gradients_of(batch.params));
   const auto norm = norm_of(gradients);
   const auto found_inf = norm.isfinite().logical_not().to(at::kFloat);
-  step_.add_(1 - found_inf);
+  at::_foreach_add_(steps_, 1 - found_inf);
   skipped_.add_(found_inf);
   std::optional<at::Tensor> divisor;
   if (options_.clip_norm > 0) divisor = ((norm + 1e-6) / options_.clip_norm).clamp_min(1.0);
-  for (std::size_t i = 0; i < groups_.size(); ++i) {
-    auto& group = groups_[i];
-    at::_fused_adamw_(group.params, gradients[i], group.exp_avg, group.exp_avg_sq, /*max_exp_avg_sqs=*/{}, group.steps,
-                      factor * (options_.lr * group.lr_scale), options_.beta1, options_.beta2, group.weight_decay,
+  for (std::size_t i = 0; i < batches_.size(); ++i) {
+    auto& batch = batches_[i];
+    at::_fused_adamw_(batch.params, gradients[i], batch.exp_avg, batch.exp_avg_sq, /*max_exp_avg_sqs=*/{}, batch.steps,
+                      factor * (options_.lr * batch.lr_scale), options_.beta1, options_.beta2, batch.weight_decay,
                       options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, found_inf);
   }
   return norm;
 }
 
 core::TensorMap AdamW::state() const {
-  core::TensorMap state{{"step", step_}, {"skipped", skipped_}};
-  for (const auto& group : groups_) {
-    for (std::size_t i = 0; i < group.names.size(); ++i) {
-      state["exp_avg." + group.names[i]] = group.exp_avg[i];
-      state["exp_avg_sq." + group.names[i]] = group.exp_avg_sq[i];
-    }
+  core::TensorMap state{{"skipped", skipped_}};
+  for (const auto& slot : slots_) {
+    state["exp_avg." + slot.name] = slot.exp_avg;
+    state["exp_avg_sq." + slot.name] = slot.exp_avg_sq;
+    state["step." + slot.group] = slot.step;
   }
   return state;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
 
 namespace codmoe::engine {
@@ -22,7 +23,7 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       balance_(options.model.moe.balance),
       engine_(options.engine),
       device_(device),
-      optimizer_(*model_, options.optimizer),
+      optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()),
       lr_factor_(at::ones({}, at::device(device))),
       balance_coefficient_(at::zeros({}, at::device(device))) {}
@@ -58,9 +59,10 @@ at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
 }
 
 TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
-  Sizes sizes;
-  for (const auto& batch : batches) sizes.push_back(batch.images.sizes().vec());
-  auto& plan = plans_[sizes];
+  const auto& frozen = model_->backbone().frozen();
+  PlanKey key{{static_cast<int64_t>(frozen.stages), frozen.batch_norms}};
+  for (const auto& batch : batches) key.push_back(batch.images.sizes().vec());
+  auto& plan = plans_[key];
   for (std::size_t i = plan.inputs.size(); i < batches.size(); ++i) {
     plan.inputs.push_back({at::empty_like(batches[i].images, device_), at::empty_like(batches[i].masks, device_)});
   }

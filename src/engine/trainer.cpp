@@ -8,6 +8,7 @@
 #include "codmoe/core/device.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/engine/expert_load.h"
+#include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
 #include "codmoe/engine/schedule.h"
 #include "codmoe/engine/signals.h"
@@ -112,6 +113,7 @@ std::vector<data::Batch> Trainer::next_group() {
 
 void Trainer::run_epoch(core::ProgressLine& line) {
   model_->train();
+  freeze_for_epoch(*model_, step_.optimizer(), options_.model.backbone, progress_.epoch);
   whole_epoch_ = progress_.batch == 0;
   loader_.start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {

@@ -21,13 +21,7 @@ at::Tensor per_channel(const std::array<double, 3>& values) {
 
 }  // namespace
 
-void DetectorOptions::check() const {
-  for (const auto stride : moe_strides) {
-    if (std::ranges::find(kStrides, stride) == kStrides.end() || std::ranges::count(moe_strides, stride) > 1) {
-      throw core::BadOption("moe_strides", fmt::format("must be different ones of 4, 8, 16, 32; {} is not", stride));
-    }
-  }
-}
+void DetectorOptions::check() const { backbone::check_strides("moe_strides", moe_strides); }
 
 DetectorImpl::DetectorImpl(const DetectorOptions& options)
     : backbone_(register_module("backbone", backbone::make_backbone(options.backbone))),

@@ -67,6 +67,9 @@ TEST(Yaml, BadCombinationsAreNamed) {
   expect_parts(message_of("moe: {balance: {start: 9, end: 3}}\n"), {"moe.balance.end", "after start", "3"});
   expect_parts(message_of("backbone: {name: vgg}\n"), {"backbone.name", "vgg", "tf_efficientnet_lite0"});
   expect_parts(message_of("moe_strides: [12]\n"), {"moe_strides", "4, 8, 16, 32", "12"});
+  expect_parts(message_of("seed: 1\nbackbone: {checkpoint: [4, 5]}\n"),
+               {"run.yaml:2", "backbone.checkpoint", "4, 8, 16, 32", "5"});
+  expect_parts(message_of("backbone: {drop_path: 1.5}\n"), {"backbone.drop_path", "[0, 1]", "1.5"});
 }
 
 TEST(Yaml, BrokenFilesAreNamed) {

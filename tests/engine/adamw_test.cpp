@@ -20,6 +20,11 @@ class Net : public torch::nn::Module {
   at::Tensor matrix, vector;
 };
 
+std::vector<ParameterGroup> groups_of(const Net& net) {
+  return {{.name = "model", .parameters = {{"matrix", net.matrix}}},
+          {.name = "backbone", .lr_scale = 0.5, .parameters = {{"backbone.bias", net.vector}}}};
+}
+
 /// The gradient of every value of a parameter.
 void set_gradient(at::Tensor& parameter, double value) { parameter.mutable_grad() = at::full_like(parameter, value); }
 
@@ -38,11 +43,11 @@ struct PlainAdamW {
   }
 };
 
-const OptimizerOptions kOptions{.lr = 0.1, .backbone_lr_scale = 0.5, .weight_decay = 0.01, .clip_norm = 0};
+const OptimizerOptions kOptions{.lr = 0.1, .weight_decay = 0.01, .clip_norm = 0};
 
 TEST(AdamW, MatchesPlainArithmetic) {
   Net net;
-  AdamW optimizer(net, kOptions);
+  AdamW optimizer(groups_of(net), kOptions);
   PlainAdamW matrix{.value = 2.0, .lr = 0.1, .decay = 0.01}, vector{.value = -2.0, .lr = 0.05, .decay = 0.0};
   for (int i = 0; i < 5; ++i) {
     const double gradient = 0.3 * i - 0.5;
@@ -60,7 +65,7 @@ TEST(AdamW, ClipsToTheNorm) {
   Net net;
   auto options = kOptions;
   options.clip_norm = 1.0;
-  AdamW optimizer(net, options);
+  AdamW optimizer(groups_of(net), options);
   set_gradient(net.matrix, 3.0);  // 4 of 3, 2 of 4: the norm is sqrt(36 + 32)
   set_gradient(net.vector, 4.0);
   EXPECT_NEAR(optimizer.step(whole_lr()).item<double>(), std::sqrt(68.0), 1e-5);
@@ -69,7 +74,7 @@ TEST(AdamW, ClipsToTheNorm) {
 
 TEST(AdamW, WithoutAGradientDecaysAndGoesOn) {
   Net net, zero;
-  AdamW optimizer(net, kOptions), other(zero, kOptions);
+  AdamW optimizer(groups_of(net), kOptions), other(groups_of(zero), kOptions);
   for (int i = 0; i < 2; ++i) {
     set_gradient(net.vector, 1.0);
     set_gradient(zero.vector, 1.0);
@@ -85,7 +90,7 @@ TEST(AdamW, WithoutAGradientDecaysAndGoesOn) {
 
 TEST(AdamW, LeavesOutAStepThatIsNotFinite) {
   Net net;
-  AdamW optimizer(net, kOptions);
+  AdamW optimizer(groups_of(net), kOptions);
   set_gradient(net.matrix, 1.0);
   optimizer.step(whole_lr());
   const auto before = net.matrix.detach().clone();
@@ -95,12 +100,34 @@ TEST(AdamW, LeavesOutAStepThatIsNotFinite) {
   EXPECT_TRUE(net.matrix.equal(before));
   EXPECT_TRUE(optimizer.state().at("exp_avg.matrix").equal(state));
   EXPECT_EQ(optimizer.skipped().item<float>(), 1.0F);
-  EXPECT_EQ(optimizer.state().at("step").item<float>(), 1.0F);
+  EXPECT_EQ(optimizer.state().at("step.model").item<float>(), 1.0F);
+}
+
+TEST(AdamW, LeavesOutWhatIsFrozenAndBeginsAnewWhenItThaws) {
+  Net net;
+  AdamW optimizer(groups_of(net), kOptions);
+  PlainAdamW matrix{.value = 2.0, .lr = 0.1, .decay = 0.01}, vector{.value = -2.0, .lr = 0.05, .decay = 0.0};
+  for (int i = 0; i < 6; ++i) {
+    const bool learns = i >= 4;
+    net.vector.set_requires_grad(learns);
+    optimizer.update_trainable();
+    set_gradient(net.matrix, 0.3 * i - 0.5);
+    set_gradient(net.vector, 100.0);
+    const auto norm = optimizer.step(whole_lr()).item<double>();
+    if (!learns) {
+      EXPECT_NEAR(norm, 2 * std::abs(0.3 * i - 0.5), 1e-6);
+    }
+    matrix.step(0.3 * i - 0.5);
+    if (learns) vector.step(100.0);
+    EXPECT_NEAR(net.matrix[1][0].item<double>(), matrix.value, 1e-9);
+    EXPECT_NEAR(net.vector[1].item<double>(), vector.value, 1e-9);
+    EXPECT_EQ(optimizer.state().at("step.backbone").item<float>(), vector.t);
+  }
 }
 
 TEST(AdamW, StateRoundTrips) {
   Net first, second;
-  AdamW a(first, kOptions), b(second, kOptions);
+  AdamW a(groups_of(first), kOptions), b(groups_of(second), kOptions);
   set_gradient(first.matrix, 0.7);
   a.step(whole_lr());
   core::TensorMap saved;

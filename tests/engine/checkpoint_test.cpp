@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "codmoe/core/files.h"
+#include "codmoe/engine/freezing.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/nn/weights.h"
 #include "small_run.h"
@@ -20,7 +21,7 @@ class CheckpointTest : public ::testing::Test {
   void SetUp() override {
     options_ = testing::small_options(folder_);
     model_ = model::Detector(options_.model);
-    optimizer_ = std::make_unique<AdamW>(*model_, options_.optimizer);
+    optimizer_ = std::make_unique<AdamW>(parameter_groups(*model_, options_.model.backbone), options_.optimizer);
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
     CheckpointStore(folder_ / "checkpoints")

@@ -63,32 +63,56 @@ std::string last_file(const fs::path& folder, const char* name) {
   return core::read_file(find_checkpoint(folder, /*prefer_best=*/false) / name);
 }
 
-/// Whether the run has a bias that balances the load.
-class ResumeOf : public ::testing::TestWithParam<bool> {};
+/// What of a run must outlive its stop; 12 steps, 4 an epoch.
+struct ResumeCase {
+  const char* name;
+  int64_t stop_at;
+  void (*change)(TrainOptions&);
+};
+void PrintTo(const ResumeCase& tested, std::ostream* out) { *out << tested.name; }
+
+void balance_by_bias(TrainOptions& options) {
+  options.model.moe.routing = moe::RoutingKind::spatial;
+  options.model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
+}
+void freeze_two_epochs(TrainOptions& options) { options.model.backbone.freeze_epochs = 2; }
+void thaw_by_stages(TrainOptions& options) {
+  options.model.backbone.freeze_epochs = 1;
+  options.model.backbone.unfreeze_every = 1;
+}
+void draw_and_recompute(TrainOptions& options) {
+  options.engine.save_every = options.schedule.epochs;
+  options.model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
+}
+
+class ResumeOf : public ::testing::TestWithParam<ResumeCase> {};
 
 TEST_P(ResumeOf, EndsWithTheSameBits) {
   const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));
-  if (GetParam()) {
-    options.model.moe.routing = moe::RoutingKind::spatial;
-    options.model.moe.balance = {.method = moe::BalanceMethod::bias, .rate = 0.01};
-  }
+  GetParam().change(options);
   train_alone(options, folder / "alone");
-  const auto stopped_at = train_interrupted(options, folder / "stopped", 5);
-  EXPECT_GE(stopped_at, 5);
+  const auto stopped_at = train_interrupted(options, folder / "stopped", GetParam().stop_at);
+  EXPECT_GE(stopped_at, GetParam().stop_at);
   EXPECT_LT(stopped_at, 12);
   for (const auto* name : {"model.safetensors", "optimizer.safetensors"}) {
     EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "stopped", name)) << name << " differs";
   }
   const auto model = core::load_safetensors(find_checkpoint(folder / "alone", false) / "model.safetensors").tensors;
   const auto bias = model.find("moe.0.router.selection_bias");
-  ASSERT_EQ(bias != model.end(), GetParam());
-  if (!GetParam()) return;
+  const bool has_bias = GetParam().change == balance_by_bias;
+  ASSERT_EQ(bias != model.end(), has_bias);
+  if (!has_bias) return;
   EXPECT_GT(bias->second.abs().max().item<double>(), 0.015);  // it moved in several steps
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResumeOf, ::testing::Bool(),
-                         [](const auto& which) { return which.param ? "SelectionBias" : "Plain"; });
+INSTANTIATE_TEST_SUITE_P(All, ResumeOf,
+                         ::testing::Values(ResumeCase{"Plain", 5, [](auto&) {}},
+                                           ResumeCase{"SelectionBias", 5, balance_by_bias},
+                                           ResumeCase{"Frozen", 2, freeze_two_epochs},
+                                           ResumeCase{"ThawingByStages", 6, thaw_by_stages},
+                                           ResumeCase{"StochasticDepth", 5, draw_and_recompute}),
+                         [](const auto& which) { return which.param.name; });
 
 TEST(Resume, LogHasEveryStepOnce) {
   const test::TemporaryFolder folder;

@@ -16,15 +16,16 @@ struct EdgeNeXtOptions {
   int64_t heads = 8;  ///< of attention; must divide the channels of all stages but the first
 };
 
-/// dtype and errors: backbone.h. Without stochastic depth, so training and evaluation give the same. Images need 32
+/// dtype and errors: backbone.h. Training and evaluation give the same but for stochastic depth. Images need 32
 /// pixels a side. Rows and columns that don't fill a patch are left out, as in timm: a feature of stride s is
 /// [B, channels, floor(H/s), floor(W/s)].
 class EdgeNeXt : public Backbone {
  public:
   explicit EdgeNeXt(const EdgeNeXtOptions& options);
 
-  /// Each stage's output, as timm's features_only; in x's memory format.
-  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  /// Each stage's output, as timm's features_only; channels-last in memory.
+  at::Tensor stage(std::size_t index, const at::Tensor& x_bchw) override;
+  StageModules stage_modules(std::size_t index) const override;
   std::vector<int64_t> channels() const override { return channels_; }
   Normalization normalization() const override;
   std::vector<std::string> head_prefixes() const override;

@@ -23,10 +23,15 @@ class EfficientNetLite : public Backbone {
   explicit EfficientNetLite(const EfficientNetLiteOptions& options);
 
   /// Outputs of stages 1, 2, 4 and 6, as timm's features_only with out_indices (1, 2, 3, 4).
-  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  at::Tensor stage(std::size_t index, const at::Tensor& x_bchw) override;
+  StageModules stage_modules(std::size_t index) const override;
   std::vector<int64_t> channels() const override { return channels_; }
   Normalization normalization() const override;
   std::vector<std::string> head_prefixes() const override;
+
+ protected:
+  /// The last block stays below the rate, as in timm and TensorFlow.
+  double drop_path_share(std::size_t block, std::size_t blocks) const override;
 
  private:
   nn::SameConv2d conv_stem_{nullptr};

@@ -20,15 +20,16 @@ struct PvtV2Options {
   bool linear_attention = false;
 };
 
-/// Shapes, dtype and errors: backbone.h. Without stochastic depth, so training and evaluation give the same.
+/// Shapes, dtype and errors: backbone.h. Training and evaluation give the same but for stochastic depth.
 /// Images need 29 pixels a side, except with linear attention. On CUDA the gradient of linear attention's average is
 /// one that PyTorch refuses in deterministic mode.
 class PvtV2 : public Backbone {
  public:
   explicit PvtV2(const PvtV2Options& options);
 
-  /// Each stage's normalised output, as timm's features_only; in x's memory format.
-  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  /// Each stage's normalised output, as timm's features_only; channels-last in memory.
+  at::Tensor stage(std::size_t index, const at::Tensor& x_bchw) override;
+  StageModules stage_modules(std::size_t index) const override;
   std::vector<int64_t> channels() const override { return channels_; }
   Normalization normalization() const override;
   std::vector<std::string> head_prefixes() const override;

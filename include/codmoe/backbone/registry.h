@@ -13,7 +13,8 @@ namespace codmoe::backbone {
 std::vector<std::string> backbone_names();
 
 /// The named backbone, with its weights loaded where a file is given.
-/// @throws core::UsageError for an unknown name, core::Error for a weights file that doesn't fit.
+/// @throws core::UsageError for an unknown name or an option that the backbone has no use for, core::Error for a
+/// weights file that doesn't fit.
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
 
 }  // namespace codmoe::backbone

@@ -33,7 +33,8 @@ class ResNet : public Backbone {
   explicit ResNet(const ResNetOptions& options);
 
   /// Outputs of layer1 to layer4, as timm's features_only with out_indices (1, 2, 3, 4).
-  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  at::Tensor stage(std::size_t index, const at::Tensor& x_bchw) override;
+  StageModules stage_modules(std::size_t index) const override;
   std::vector<int64_t> channels() const override { return channels_; }
   Normalization normalization() const override;
   std::vector<std::string> head_prefixes() const override { return {"fc."}; }

@@ -21,7 +21,8 @@ class Tiny : public Backbone {
   /// @throws c10::Error where options.channels are not four.
   explicit Tiny(const TinyOptions& options = {});
 
-  std::vector<at::Tensor> forward(const at::Tensor& x_bchw) override;
+  at::Tensor stage(std::size_t index, const at::Tensor& x_bchw) override;
+  StageModules stage_modules(std::size_t index) const override;
   std::vector<int64_t> channels() const override { return channels_; }
   Normalization normalization() const override;
 

@@ -44,8 +44,7 @@ struct DataOptions {
 
 struct OptimizerOptions {
   double lr = 1e-4;
-  double backbone_lr_scale = 1.0;  ///< the backbone's learning rate is lr times this
-  double weight_decay = 1e-4;      ///< of weights; norms and biases are not decayed
+  double weight_decay = 1e-4;  ///< of weights; norms and biases are not decayed
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
@@ -54,7 +53,6 @@ struct OptimizerOptions {
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("lr", lr, core::above(0.0));
-    visit("backbone_lr_scale", backbone_lr_scale, core::at_least(0.0));
     visit("weight_decay", weight_decay, core::at_least(0.0));
     visit("beta1", beta1, core::between(0.0, 0.9999999));
     visit("beta2", beta2, core::between(0.0, 0.9999999));

@@ -32,14 +32,14 @@ class TrainStep {
   struct Input {
     at::Tensor images, masks;
   };
-  /// Steps on batches of the same sizes.
+  /// Steps on batches of the same sizes, with the same parts frozen.
   struct Plan {
     std::vector<Input> inputs;
     int64_t eager_steps = 0;
     std::unique_ptr<core::CudaGraph> graph;
     at::Tensor loss;  ///< what the graph writes
   };
-  using Sizes = std::vector<std::vector<int64_t>>;
+  using PlanKey = std::vector<std::vector<int64_t>>;  ///< what is frozen, then the sizes of each batch
 
   Plan& plan_for(const std::vector<data::Batch>& batches);
   at::Tensor loss_of(const Input& input);
@@ -55,7 +55,7 @@ class TrainStep {
   AdamW optimizer_;
   std::vector<moe::LoadMeter> meters_;
   at::Tensor lr_factor_, balance_coefficient_;  // scalars on the device
-  std::map<Sizes, Plan> plans_;
+  std::map<PlanKey, Plan> plans_;
 };
 
 }  // namespace codmoe::engine
