@@ -50,9 +50,11 @@ class SwinAttention : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x_bhwc, const SwinWindows& windows) {
     const auto x_wnc = windows.split(x_bhwc);
     const auto qkv_wn3hd = qkv_(x_wnc).unflatten(2, {3, -1, swin_head_channels});
-    const auto qkv_3whnd = qkv_wn3hd.permute({2, 0, 3, 1, 4});
-    const auto y_whnd =
-        at::scaled_dot_product_attention(qkv_3whnd[0], qkv_3whnd[1], qkv_3whnd[2], windows.bias(table_));
+    const auto qkv_wnhd =
+        qkv_wn3hd.unbind(2);  // before the transposes, so that gradients are stacked where they belong
+    const auto q_whnd = qkv_wnhd[0].transpose(1, 2), k_whnd = qkv_wnhd[1].transpose(1, 2);
+    const auto v_whnd = qkv_wnhd[2].transpose(1, 2);
+    const auto y_whnd = at::scaled_dot_product_attention(q_whnd, k_whnd, v_whnd, windows.bias(table_));
     return windows.join(proj_(y_whnd.transpose(1, 2).flatten(2)));
   }
 

@@ -9,14 +9,14 @@ namespace codmoe::backbone {
 
 namespace {
 
-/// x [B, N, C] with its N reordered by a permutation. The gradient is reordered back; autograd's own for index_select,
+/// x [N, C] with its N reordered by a permutation. The gradient is reordered back; autograd's own for index_select,
 /// which can't know that no index comes twice, is a slower sum.
 class Reorder : public torch::autograd::Function<Reorder> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_bnc, const at::Tensor& order,
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_nc, const at::Tensor& order,
                             const at::Tensor& inverse) {
     context->save_for_backward({order, inverse});
-    return x_bnc.index_select(1, order);
+    return x_nc.index_select(0, order);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -30,6 +30,11 @@ class Reorder : public torch::autograd::Function<Reorder> {
 at::Tensor cut(const at::Tensor& map_hw, const SwinSide& rows, const SwinSide& columns) {
   const auto pieces = map_hw.view({-1, rows.window, columns.padded / columns.window, columns.window});
   return pieces.transpose(1, 2).reshape({-1, rows.window * columns.window});
+}
+
+/// A permutation of one image's pixels, [N] -> [batch * N]: of all images' pixels, one after the other.
+at::Tensor of_all_images(const at::Tensor& order, int64_t batch) {
+  return (at::arange(batch, order.options()).unsqueeze(1) * order.numel() + order).flatten();
 }
 
 /// [padded]: the row (or column) that each holds after the roll; the padding follows, unmoved.
@@ -61,8 +66,9 @@ SwinWindows::SwinWindows(const at::Tensor& x_bhwc, bool shifted)
     : batch_(x_bhwc.size(0)), rows_(x_bhwc.size(1), shifted), columns_(x_bhwc.size(2), shifted) {
   const auto options = x_bhwc.options().dtype(at::kLong);
   const auto source_hw = rolled(rows_, options).unsqueeze(1) * columns_.padded + rolled(columns_, options);
-  order_ = cut(source_hw, rows_, columns_).flatten();
-  position_ = order_.argsort();
+  const auto order = cut(source_hw, rows_, columns_).flatten();
+  order_ = of_all_images(order, batch_);
+  position_ = of_all_images(order.argsort(), batch_);
   const auto row_offset = offsets(rows_, options).unsqueeze(1).unsqueeze(3) * swin_offsets;
   offset_ = (row_offset + offsets(columns_, options).unsqueeze(1)).flatten();
   if (rows_.shift == 0 && columns_.shift == 0) return;
@@ -74,14 +80,14 @@ SwinWindows::SwinWindows(const at::Tensor& x_bhwc, bool shifted)
 at::Tensor SwinWindows::split(const at::Tensor& x_bhwc) const {
   const auto right = columns_.padded - columns_.size, below = rows_.padded - rows_.size;
   const auto whole_bhwc = right + below == 0 ? x_bhwc : at::constant_pad_nd(x_bhwc, {0, 0, 0, right, 0, below});
-  const auto x_bnc = Reorder::apply(whole_bhwc.flatten(1, 2), order_, position_);
-  return x_bnc.view({-1, rows_.window * columns_.window, x_bhwc.size(3)});
+  const auto x_nc = Reorder::apply(whole_bhwc.flatten(0, 2), order_, position_);
+  return x_nc.view({-1, rows_.window * columns_.window, x_bhwc.size(3)});
 }
 
 at::Tensor SwinWindows::join(const at::Tensor& x_wnc) const {
-  const auto x_bnc = x_wnc.reshape({batch_, -1, x_wnc.size(2)});
-  const auto x_bhwc = Reorder::apply(x_bnc, position_, order_).unflatten(1, {rows_.padded, columns_.padded});
-  return x_bhwc.narrow(1, 0, rows_.size).narrow(2, 0, columns_.size);
+  const auto x_nc = Reorder::apply(x_wnc.flatten(0, 1), position_, order_);
+  const auto whole_bhwc = x_nc.view({batch_, rows_.padded, columns_.padded, -1});
+  return whole_bhwc.narrow(1, 0, rows_.size).narrow(2, 0, columns_.size);
 }
 
 at::Tensor SwinWindows::bias(const at::Tensor& table) const {
@@ -89,9 +95,10 @@ at::Tensor SwinWindows::bias(const at::Tensor& table) const {
   const auto bias_hnn = table.t().index_select(1, offset_).view({-1, area, area});
   if (!apart_.defined()) return bias_hnn.unsqueeze(0);
   // Written once for each image, in the adding: fused attention has one batch dimension, which can't say that every
-  // image's windows have the same. -100, as timm: its exponential is 0 beside any other.
+  // image's windows have the same. timm adds -100, whose exponential is a denormal number in float32: arithmetic on
+  // those takes CPUs several times as long. That of -1000 is 0.
   const auto apart_bwhnn = apart_.expand({batch_, apart_.size(0), 1, area, area});
-  return at::add(bias_hnn, apart_bwhnn, -100).flatten(0, 1);
+  return at::add(bias_hnn, apart_bwhnn, -1000).flatten(0, 1);
 }
 
 }  // namespace codmoe::backbone

@@ -37,7 +37,7 @@ class SwinWindows {
  private:
   int64_t batch_;
   SwinSide rows_, columns_;
-  at::Tensor order_;     ///< [windows * N]: pixel of the padded map, for each of the windows in turn
+  at::Tensor order_;     ///< [B * windows * N]: pixel of the padded maps, for each of the windows in turn
   at::Tensor position_;  ///< the inverse permutation
   at::Tensor offset_;    ///< [N * N]: row of the bias table
   at::Tensor apart_;     ///< bool [windows, 1, N, N]: not neighbours but for the roll; undefined without a shift
