@@ -30,4 +30,12 @@ inline ops::NormedSum add_and_normalize(const torch::nn::LayerNorm& norm, const 
   return ops::add_layer_norm(x, branch, {norm->weight, norm->bias, norm->options.eps()}, type);
 }
 
+/// The sum over the blocks of a stage, its last term not yet added (undefined before the first block): [B, H, W, C]
+/// both. The norm that comes next adds it.
+struct ResidualSum {
+  at::Tensor x_bhwc, branch_bhwc;
+
+  at::Tensor total() const { return branch_bhwc.defined() ? x_bhwc + branch_bhwc : x_bhwc; }
+};
+
 }  // namespace codmoe::backbone

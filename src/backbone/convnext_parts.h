@@ -1,4 +1,5 @@
-// What ConvNeXt and EdgeNeXt share: patches that halve the map, depthwise convolutions, feed-forward layers.
+// What ConvNeXt and EdgeNeXt share: patches that halve the map, depthwise convolutions, feed-forward layers. Swin has
+// the patches and the feed-forward layers too.
 #pragma once
 
 #include <ATen/ATen.h>

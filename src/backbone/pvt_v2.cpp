@@ -125,12 +125,7 @@ class PvtFeedForward : public torch::nn::Module {
   torch::nn::Linear fc2_;
 };
 
-/// The sum over the blocks, its last term not yet added (undefined before the first block): [B, H, W, C] both.
-struct PvtSum {
-  at::Tensor x_bhwc, branch_bhwc;
-};
-
-/// Pre-norm transformer block. Each of its norms adds the term before it.
+/// Pre-norm transformer block.
 class PvtBlock : public torch::nn::Module {
  public:
   explicit PvtBlock(const PvtBlockShape& shape)
@@ -140,7 +135,7 @@ class PvtBlock : public torch::nn::Module {
         mlp_(register_module("mlp", std::make_shared<PvtFeedForward>(shape))),
         drop_path_(register_module("drop_path", nn::DropPath())) {}
 
-  PvtSum forward(const PvtSum& sum) {
+  ResidualSum forward(const ResidualSum& sum) {
     const auto type = ops::product_type(sum.x_bhwc);
     const auto first = add_and_normalize(norm1_, sum.x_bhwc, sum.branch_bhwc, type);
     const auto second = add_and_normalize(norm2_, first.sum, drop_path_(attn_->forward(first.normed)), type);
@@ -170,7 +165,8 @@ class PvtStage : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x_bhwc) {
-    PvtSum sum{.x_bhwc = downsample_ ? downsample_->forward(to_channels_second(x_bhwc)) : x_bhwc, .branch_bhwc = {}};
+    ResidualSum sum{.x_bhwc = downsample_ ? downsample_->forward(to_channels_second(x_bhwc)) : x_bhwc,
+                    .branch_bhwc = {}};
     for (const auto& block : blocks_) sum = block->forward(sum);
     return add_and_normalize(norm_, sum.x_bhwc, sum.branch_bhwc, ops::product_type(sum.x_bhwc)).normed;
   }

@@ -10,6 +10,7 @@
 #include "codmoe/backbone/efficientnet_lite.h"
 #include "codmoe/backbone/pvt_v2.h"
 #include "codmoe/backbone/resnet.h"
+#include "codmoe/backbone/swin.h"
 #include "codmoe/backbone/tiny.h"
 #include "codmoe/backbone/weights.h"
 #include "codmoe/core/error.h"
@@ -52,6 +53,7 @@ const std::vector<std::pair<std::string, Factory>>& registry() {
       {"edgenext_small", make<EdgeNeXt>(Edge{})},
       {"edgenext_base", make<EdgeNeXt>(Edge{.channels = {80, 160, 288, 584}})},
       {"convnext_tiny", make<ConvNeXt>(ConvNeXtOptions{})},
+      {"swin_tiny_patch4_window7_224", make<Swin>(SwinOptions{})},
       {"tiny", make<Tiny>(TinyOptions{})},
   };
   return entries;

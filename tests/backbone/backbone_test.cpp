@@ -14,8 +14,9 @@
 namespace codmoe::backbone {
 namespace {
 
-/// Patches that don't overlap leave out the rows and columns that fill none.
+/// Patches that don't overlap leave out the rows and columns that fill none; Swin's only on the way to stride 4.
 int64_t feature_size(const std::string& name, int64_t image_size, int64_t stride) {
+  if (name.starts_with("swin")) image_size = image_size / 4 * 4;
   const bool leaves_out = name.starts_with("edgenext") || name.starts_with("convnext");
   return leaves_out ? image_size / stride : (image_size + stride - 1) / stride;
 }
@@ -89,7 +90,8 @@ TEST_P(BackboneTest, SaysHowToNormaliseColours) {
 
 INSTANTIATE_TEST_SUITE_P(Registry, BackboneTest,
                          ::testing::Values("tf_efficientnet_lite0", "resnet18", "res2net50_26w_4s", "pvt_v2_b0",
-                                           "pvt_v2_b2_li", "edgenext_xx_small", "convnext_tiny", "tiny"));
+                                           "pvt_v2_b2_li", "edgenext_xx_small", "convnext_tiny",
+                                           "swin_tiny_patch4_window7_224", "tiny"));
 
 int64_t count_parameters(const std::string& name) { return nn::count_parameters(*make_backbone({.name = name})); }
 
@@ -115,6 +117,7 @@ TEST(Registry, ListsItsNames) {
                                        "edgenext_small",
                                        "edgenext_base",
                                        "convnext_tiny",
+                                       "swin_tiny_patch4_window7_224",
                                        "tiny"};
   EXPECT_EQ(backbone_names(), names);
 }
@@ -141,6 +144,7 @@ TEST(Registry, BackbonesHaveTimmsSizes) {  // timm 1.0.31, features_only with st
   EXPECT_EQ(count_parameters("edgenext_small"), 5281224);
   EXPECT_EQ(count_parameters("edgenext_base"), 17925124);
   EXPECT_EQ(count_parameters("convnext_tiny"), 27818592);
+  EXPECT_EQ(count_parameters("swin_tiny_patch4_window7_224"), 27517818);
 }
 
 TEST(Registry, TinyIsSmall) {
@@ -153,7 +157,7 @@ TEST(Registry, AnUnknownNameListsTheKnown) {
       "must be one of tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, "
       "tf_efficientnet_lite3, tf_efficientnet_lite4, resnet18, resnet34, resnet50, res2net50_26w_4s, pvt_v2_b0, "
       "pvt_v2_b1, pvt_v2_b2, pvt_v2_b3, pvt_v2_b4, pvt_v2_b5, pvt_v2_b2_li, edgenext_xx_small, edgenext_x_small, "
-      "edgenext_small, edgenext_base, convnext_tiny, tiny; it is 'resnet'";
+      "edgenext_small, edgenext_base, convnext_tiny, swin_tiny_patch4_window7_224, tiny; it is 'resnet'";
   try {
     make_backbone({.name = "resnet"});
     FAIL() << "it was accepted";

@@ -16,7 +16,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-# (model, mode, batch, height, width): the same lists as in {efficientnet_lite,resnet,pvt_v2,edgenext,convnext}_test.cpp.
+# (model, mode, batch, height, width): the same lists as in
+# {efficientnet_lite,resnet,pvt_v2,edgenext,convnext,swin}_test.cpp.
 FILES = {
     "timm_vectors.safetensors": [
         ("tf_efficientnet_lite0", "eval", 2, 64, 48),
@@ -59,6 +60,11 @@ FILES = {
         ("convnext_tiny", "eval", 2, 64, 96),
         ("convnext_tiny", "eval", 1, 77, 45),
         ("convnext_tiny", "train", 2, 77, 45),
+    ],
+    "swin_vectors.safetensors": [
+        ("swin_tiny_patch4_window7_224", "eval", 1, 234, 77),
+        ("swin_tiny_patch4_window7_224", "train", 2, 77, 45),
+        ("swin_tiny_patch4_window7_224", "train", 1, 45, 234),
     ],
 }
 MAX_SAMPLES = 256
@@ -109,16 +115,34 @@ def sums(tensors):
 
 
 def weight_key(key):
-    """The key in weights files: features_only has stages_0 where the whole model has stages.0, and so for stem."""
-    return re.sub(r"^(stages|stem)_", r"\1.", key)
+    """The key in weights files: features_only has stages_0 where the whole model has stages.0, and so on."""
+    return re.sub(r"^(stages|stem|layers)_", r"\1.", key)
+
+
+def create(name, height, width):
+    """Swin's windows depend on the image size, and its stochastic depth, on by default, is left out."""
+    swin = dict(img_size=(height, width), drop_path_rate=0.0) if name.startswith("swin") else {}
+    return timm.create_model(name, features_only=True, **swin)
+
+
+def fill_like(model, key, tensor):
+    """As fill(); where Swin's windows are smaller than 7x7, the middle of the bias table that 7x7 would have."""
+    if not key.endswith("relative_position_bias_table"):
+        return fill(weight_key(key), tensor)
+    height, width = model.get_submodule(key.rpartition(".")[0]).window_size
+    whole = fill(weight_key(key), torch.empty(13 * 13, tensor.shape[1])).view(13, 13, -1)
+    return whole[7 - height : 6 + height, 7 - width : 6 + width].reshape(tensor.shape)
 
 
 def run(case, out):
     name, mode, batch, height, width = case
-    model = timm.create_model(name, features_only=True)
-    model.load_state_dict({key: fill(weight_key(key), tensor) for key, tensor in model.state_dict().items()})
+    model = create(name, height, width)
+    state = model.state_dict()
+    model.load_state_dict({key: fill_like(model, key, tensor) for key, tensor in state.items()})
     model.double().train(mode == "train")
     features = model(uniform_tensor("input", (batch, 3, height, width)))[-4:]  # strides 4 to 32
+    if name.startswith("swin"):
+        features = [feature.permute(0, 3, 1, 2) for feature in features]
     prefix = f"{name}.{mode}.{batch}x{height}x{width}"
     for i, feature in enumerate(features):
         out[f"{prefix}.features.{i}"] = sample(feature)
@@ -130,7 +154,7 @@ def run(case, out):
         sum(term.sum() for term in terms).backward()
         gradients = {weight_key(key): parameter.grad for key, parameter in model.named_parameters()}
         out[f"{prefix}.gradients"] = sums(gradients)
-        buffers = dict(model.named_buffers())
+        buffers = {key: buffer for key, buffer in model.named_buffers() if key in state}
         if buffers:
             out[f"{prefix}.buffers"] = sums(buffers)
 
