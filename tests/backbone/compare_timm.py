@@ -3,15 +3,17 @@
 
     pip install timm==1.0.31 safetensors
     python3 tests/backbone/compare_timm.py [NAME…] [--size 224x224,256x352,352x352] [--mode eval,train]
-                                           [--dtype float32,float64] [--batch 2] [--bench build/release/bin/codmoe-bench]
+        [--dtype float32,float64] [--batch 2] [--bench build/release/bin/codmoe-bench]
 
 Without names: every backbone of configs/models that timm has. timm's whole model is written as safetensors, and
-`codmoe-bench model` reads that file. The gradients are those of the sum over levels of mean(feature^2); mode says which
-statistics batch norms use in it: their running ones (eval) or the batch's (train).
+`codmoe-bench model` reads that file. The gradients are those of the sum over levels of mean(feature^2); mode says
+which statistics batch norms use in it: their running ones (eval) or the batch's (train).
 
 A level's deviation is its largest difference over the largest value; a parameter's is the norm of its gradient's
-difference over the gradient's norm. Exit code 1 where one is above the limit of its dtype. Where float32 misses, timm's own
-float32 gradients are compared with its float64 ones, which tells rounding from an error; it stays a miss.
+difference over the gradient's norm. Exit code 1 where one is above the limit of its dtype. Where float32 misses, the
+row says how far timm's own gradients move when the images change by float32's rounding, which tells a kink from an
+error: a ReLU whose input is within rounding of 0 passes a gradient or not. It stays a miss; float64 decides. That is
+so of pvt_v2_b2_li, the only one with ReLUs whose arithmetic is not timm's to the bit: compare it by --dtype float64.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from make_timm_vectors import weight_key
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMITS = {"float32": (1e-5, 1e-4), "float64": (1e-11, 1e-9)}  # of features, of gradients
+FLOAT32_ROUNDING = 2.0**-24
 ROW = "{:<30} {:>8} {:>6} {:>8} {:>10} {:>10}  {}"
 
 
@@ -121,10 +124,15 @@ def gradient_deviations(actual, expected):
     return {key: ((actual[key] - g).norm() / g.norm()).item() for key, g in expected.items()}
 
 
-def rounding_of(name, size, mode, weights, images, key, single):
-    """How far timm's float32 gradient of `key` is from its float64 one."""
-    double = timms_results(name, size, mode, weights, images.double())[1][key]
-    return ((single.double() - double).norm() / double.norm()).item()
+def rounding_of(name, size, mode, weights, images, key, gradient):
+    """The largest deviation of timm's own gradient of `key` over four images that float32 hardly tells apart."""
+    generator = torch.Generator().manual_seed(2)
+    deviations = []
+    for _ in range(4):
+        near = images * (1 + FLOAT32_ROUNDING * torch.randn(images.shape, generator=generator))
+        deviations.append(gradient_deviations({key: timms_results(name, size, mode, weights, near)[1][key]},
+                                              {key: gradient})[key])
+    return max(deviations)
 
 
 def compare(args, name, size, mode, dtype):
@@ -142,10 +150,10 @@ def compare(args, name, size, mode, dtype):
     by_key = gradient_deviations(gradients, expected_gradients)
     key = max(by_key, key=by_key.get)
     good = feature <= LIMITS[dtype][0] and by_key[key] <= LIMITS[dtype][1]  # not a number fails
-    note = "" if good else f"MISS, gradient of {key}"
+    note = "" if good else f"MISS; the worst gradient is that of {key}"
     if dtype == "float32" and not good:
         rounding = rounding_of(name, size, mode, weights, images, key, expected_gradients[key])
-        note += f"; timm's own float32 one is {rounding:.1e} from its float64 one (see --dtype float64)"
+        note += f"; timm's own moves by up to {rounding:.1e} with images changed by rounding"
     print(ROW.format(name, "x".join(map(str, size)), mode, dtype, f"{feature:.1e}", f"{by_key[key]:.1e}",
                      note or f"{time.time() - begin:.0f} s"), flush=True)
     return good
