@@ -71,6 +71,9 @@ at::Tensor draw_images(const CaseOptions& options, Precision precision, const c1
 /// Measures the ceilings, and says them.
 Ceilings log_ceilings(const c10::Device& device, Precision precision);
 
+/// Gives one or more results of images.
+using Forward = std::function<std::vector<at::Tensor>(const at::Tensor&)>;
+
 /// What a training pass does beside giving every weight its gradient.
 struct Training {
   bool input_gradient = true;  ///< as a layer between others needs; a network's images have none
@@ -80,10 +83,9 @@ struct Training {
 /// What is trained in a training pass: the sum of the results' mean squares, in float32 (float64 for such results).
 at::Tensor mean_squares(const std::vector<at::Tensor>& results);
 
-/// A pass of `module` on `images_bchw`, each call by `forward`, which gives one or more results: in evaluation mode
-/// without gradients, or forward and backward of mean_squares() into fresh gradients. Sets the module's mode.
-/// `base` holds the sets of inputs and how each is brought into place.
-using Forward = std::function<std::vector<at::Tensor>(const at::Tensor&)>;
+/// A pass of `module` on `images_bchw`, each call by `forward`: in evaluation mode without gradients, or forward and
+/// backward of mean_squares() into fresh gradients. Sets the module's mode. `base` holds the sets of inputs and how
+/// each is brought into place.
 Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& images_bchw, Forward forward,
                        const Training& training = {}, const Workload& base = {});
 

@@ -57,7 +57,7 @@ class ModelSetup {
 std::vector<Record> run_model(const ModelOptions& options, const c10::Device& device);
 
 /// Writes as safetensors `input` and `features.0` … `features.3` (finest first) of the first backbone, dtype, size,
-/// batch and pass; for `train` also `grad.NAME`, the gradient of mean_squares() for every parameter; and where
+/// batch and pass; for `train` also `grad.NAME`, the gradient of mean_squares() for every parameter it reaches; where
 /// options.weights is empty the random weights under timm's names, as they were before the pass. The file's metadata
 /// name `backbone`, `dtype`, `pass` and what `norms` used: "running" or "batch" statistics.
 /// The images are random, or those of the safetensors file `input` under the same name: [B, 3, H, W], normalised

@@ -37,7 +37,9 @@ core::TensorMap copies(const core::TensorMap& tensors) {
 }
 
 void add_gradients(core::TensorMap& tensors, const torch::nn::Module& module) {
-  for (const auto& item : module.named_parameters()) tensors["grad." + item.key()] = item.value().grad();
+  for (const auto& item : module.named_parameters()) {
+    if (item.value().grad().defined()) tensors["grad." + item.key()] = item.value().grad();
+  }
 }
 
 }  // namespace
