@@ -59,8 +59,8 @@ def timms(names):
 
 
 def fitting(name, size):
-    """Swin's position tables and masks are made for one input size."""
-    return {"img_size": size} if name.startswith("swin") else {}
+    """Swin's position tables and masks are made for one input size; it alone has stochastic depth by default."""
+    return {"img_size": size, "drop_path_rate": 0.0} if name.startswith("swin") else {}
 
 
 def randomise(model):
