@@ -3,11 +3,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <type_traits>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <regex>
 
 #include "benchmarks/compare.h"
 #include "benchmarks/experts.h"
 #include "benchmarks/layer.h"
+#include "benchmarks/model.h"
 #include "benchmarks/train.h"
 #include "codmoe/core/device.h"
 #include "common/cli.h"
@@ -19,8 +22,9 @@ using namespace codmoe;
 
 struct Arguments {
   apps::CommonOptions common;
-  std::vector<std::string> batch, dtype, dispatch, pass;  ///< short forms of --set
-  fs::path json, compare, save_io, profile;
+  std::vector<std::string> batch, dtype, dispatch, pass, backbone, size;  ///< short forms of --set
+  fs::path weights;                                                       ///< the same
+  fs::path json, compare, save_io, input, profile;
 };
 
 void add_list(CLI::App& app, const char* flag, std::vector<std::string>& target, const char* help) {
@@ -53,6 +57,27 @@ void declare_layer(CLI::App& app, Arguments& args) {
   app.add_option("--save-io", args.save_io, "write weights, input, output and routes as safetensors");
 }
 
+void declare_model(CLI::App& app, Arguments& args) {
+  declare(app, args);
+  add_list(app, "--backbone", args.backbone, "names: pvt_v2_b2,resnet50");
+  add_list(app, "--size", args.size, "height x width of the images: 224x224,352x352");
+  app.add_option("--weights", args.weights, "safetensors in timm's names, of one backbone");
+  auto* save_io = app.add_option("--save-io", args.save_io,
+                                 "write input, features, gradients (--pass train) and random weights as safetensors; "
+                                 "timed only with --json or --compare");
+  app.add_option("--input", args.input, "safetensors with the images for --save-io, [B, 3, H, W] under 'input'")
+      ->needs(save_io);
+}
+
+/// "352x288" -> "[352, 288]"
+std::string size_value(const std::string& text) {
+  static const std::regex form("([0-9]+)x([0-9]+)");
+  std::smatch match;
+  if (!std::regex_match(text, match, form))
+    throw core::UsageError(fmt::format("--size: '{}' must be HEIGHTxWIDTH, such as 352x352", text));
+  return fmt::format("[{}, {}]", match[1].str(), match[2].str());
+}
+
 /// The short forms as overrides, after those of --set.
 void append_overrides(Arguments& args) {
   const auto append = [&](const char* key, const std::vector<std::string>& values) {
@@ -62,6 +87,11 @@ void append_overrides(Arguments& args) {
   append("dtype", args.dtype);
   append("dispatch", args.dispatch);
   append("pass", args.pass);
+  append("backbone", args.backbone);
+  std::ranges::transform(args.size, args.size.begin(), size_value);
+  append("size", args.size);
+  if (!args.weights.empty())
+    args.common.overrides.push_back("weights=" + nlohmann::json(args.weights.string()).dump());  // a quoted text
 }
 
 /// Prints the changes. @throws core::Error where a case became slower.
@@ -75,27 +105,54 @@ void report_changes(const fs::path& file, const std::vector<bench::Record>& befo
   throw core::Error(fmt::format("{} of {} cases are slower than in {}", slower, changes.size(), file.string()));
 }
 
-/// Loads the options, measures by `run`, prints by `format`, writes and compares what was asked for.
+/// Measures by `run`, prints by `format`, writes and compares what was asked for.
 template <class Options>
-void measure(Arguments& args, std::vector<bench::Record> (*run)(const Options&, const c10::Device&),
+void measure(const Arguments& args, const Options& options, const c10::Device& device,
+             std::vector<bench::Record> (*run)(const Options&, const c10::Device&),
              std::string (*format)(const std::vector<bench::Record>&)) {
-  append_overrides(args);
-  Options options;
-  if (!apps::load_options(args.common, options)) return;
-  const auto device = core::parse_device(args.common.device);
   std::vector<bench::Record> before;
   if (!args.compare.empty()) before = bench::read_records(args.compare);
 
   const auto records = run(options, device);
   fmt::print("{}", format(records));
   if (!args.json.empty()) bench::write_records(args.json, records);
-  if constexpr (std::is_same_v<Options, bench::LayerOptions>) {
-    if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
-  }
-  if constexpr (std::is_same_v<Options, bench::TrainCaseOptions>) {
-    if (!args.profile.empty()) fmt::print("{}", bench::profile_train(options, device, args.profile));
-  }
   if (!args.compare.empty()) report_changes(args.compare, before, records);
+}
+
+/// Calls `use` with the options and the device, unless they were to be printed only.
+template <class Options>
+void with_options(Arguments& args, const std::function<void(const Options&, const c10::Device&)>& use) {
+  append_overrides(args);
+  Options options;
+  if (apps::load_options(args.common, options)) use(options, core::parse_device(args.common.device));
+}
+
+void run_layer(Arguments& args) {
+  with_options<bench::LayerOptions>(args, [&](const auto& options, const auto& device) {
+    if (!args.save_io.empty()) bench::save_layer_io(args.save_io, options, device);
+    measure(args, options, device, bench::run_layer, bench::format_table);
+  });
+}
+
+void run_experts(Arguments& args) {
+  with_options<bench::ExpertsOptions>(args, [&](const auto& options, const auto& device) {
+    measure(args, options, device, bench::run_experts, bench::format_experts);
+  });
+}
+
+void run_model(Arguments& args) {
+  with_options<bench::ModelOptions>(args, [&](const auto& options, const auto& device) {
+    if (!args.save_io.empty()) bench::save_model_io(args.save_io, args.input, options, device);
+    if (!args.save_io.empty() && args.json.empty() && args.compare.empty()) return;
+    measure(args, options, device, bench::run_model, bench::format_model);
+  });
+}
+
+void run_train(Arguments& args) {
+  with_options<bench::TrainCaseOptions>(args, [&](const auto& options, const auto& device) {
+    measure(args, options, device, bench::run_train, bench::format_train);
+    if (!args.profile.empty()) fmt::print("\n{}", bench::profile_train(options, device, args.profile));
+  });
 }
 
 /// What to do for a command line without a subcommand of ours.
@@ -116,6 +173,7 @@ int main(int argc, char** argv) {
   CLI::App* program = nullptr;
   CLI::App* layer = nullptr;
   CLI::App* experts = nullptr;
+  CLI::App* model = nullptr;
   CLI::App* train = nullptr;
   return apps::run(
       "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
@@ -125,14 +183,17 @@ int main(int argc, char** argv) {
         declare_layer(*layer, args);
         experts = app.add_subcommand("experts", "each expert beside its old form")->fallthrough();
         declare(*experts, args);
+        model = app.add_subcommand("model", "a backbone alone: forward and training step")->fallthrough();
+        declare_model(*model, args);
         train = app.add_subcommand("train", "the whole training step of a detector")->fallthrough();
         declare_train(*train, args);
         app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
       },
       [&] {
         if (!program->remaining().empty() || program->get_subcommands().empty()) refuse(*program);
-        if (layer->parsed()) measure(args, bench::run_layer, bench::format_table);
-        if (experts->parsed()) measure(args, bench::run_experts, bench::format_experts);
-        if (train->parsed()) measure(args, bench::run_train, bench::format_train);
+        if (layer->parsed()) run_layer(args);
+        if (experts->parsed()) run_experts(args);
+        if (model->parsed()) run_model(args);
+        if (train->parsed()) run_train(args);
       });
 }

@@ -13,7 +13,7 @@
 
 namespace codmoe::bench {
 
-void CaseOptions::check() const {
+void SweepOptions::check() const {
   const auto require = [](const char* key, bool some) {
     if (!some) throw core::BadOption(key, "must name at least one value");
   };
@@ -41,10 +41,14 @@ void randomize_norms(torch::nn::Module& module) {
   }
 }
 
+at::Tensor draw_images(int64_t seed, at::IntArrayRef shape, at::ScalarType dtype, const c10::Device& device) {
+  core::seed_all(core::mix_seed(static_cast<uint64_t>(seed), 1));
+  return at::randn(shape, at::kFloat).to(device, dtype);
+}
+
 at::Tensor draw_images(const CaseOptions& options, Precision precision, const c10::Device& device) {
-  core::seed_all(core::mix_seed(static_cast<uint64_t>(options.seed), 1));
-  return at::randn({std::ranges::max(options.batch), options.dim, options.height, options.width}, at::kFloat)
-      .to(device, scalar_type(precision));
+  return draw_images(options.seed, {std::ranges::max(options.batch), options.dim, options.height, options.width},
+                     scalar_type(precision), device);
 }
 
 Ceilings log_ceilings(const c10::Device& device, Precision precision) {
@@ -54,9 +58,18 @@ Ceilings log_ceilings(const c10::Device& device, Precision precision) {
   return ceilings;
 }
 
-Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& images_bchw,
-                       std::function<at::Tensor(const at::Tensor&)> forward, const Workload& base) {
-  module.train(pass == Pass::train);
+at::Tensor mean_squares(const std::vector<at::Tensor>& results) {
+  at::Tensor sum;
+  for (const auto& result : results) {
+    const auto term = result.to(at::promote_types(at::kFloat, result.scalar_type())).square().mean();
+    sum = sum.defined() ? sum + term : term;
+  }
+  return sum;
+}
+
+Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& images_bchw, Forward forward,
+                       const Training& training, const Workload& base) {
+  module.train(pass == Pass::train && !training.frozen_norm);
   auto workload = base;
   if (pass == Pass::forward) {
     workload.call = [forward = std::move(forward), images_bchw] {
@@ -65,17 +78,17 @@ Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& i
     };
     return workload;
   }
-  const auto x_bchw = images_bchw.detach().requires_grad_(true);
+  const auto x_bchw = images_bchw.detach().requires_grad_(training.input_gradient);
   workload.prepare = [&module, x_bchw, place = base.prepare](int64_t set) {
     place(set);
     module.zero_grad();  // frees them
     x_bchw.mutable_grad() = at::Tensor();
   };
-  workload.call = [forward = std::move(forward), x_bchw] { forward(x_bchw).to(at::kFloat).square().mean().backward(); };
+  workload.call = [forward = std::move(forward), x_bchw] { mean_squares(forward(x_bchw)).backward(); };
   return workload;
 }
 
-Record describe_case(const CaseOptions& options, const Case& which, const c10::Device& device) {
+Record describe_case(const SweepOptions& options, const Case& which, const c10::Device& device) {
   const bool last = memory_format(options.memory_format, which.precision) == at::MemoryFormat::ChannelsLast;
   return {.device = core::device_name(device),
           .dtype = std::string(core::name_of(which.precision)),
@@ -83,10 +96,15 @@ Record describe_case(const CaseOptions& options, const Case& which, const c10::D
           .pass = std::string(core::name_of(which.pass)),
           .inputs = std::string(core::name_of(which.inputs)),
           .batch = which.batch,
-          .channels = options.dim,
-          .height = options.height,
-          .width = options.width,
           .seed = options.seed};
+}
+
+Record describe_case(const CaseOptions& options, const Case& which, const c10::Device& device) {
+  auto record = describe_case(static_cast<const SweepOptions&>(options), which, device);
+  record.channels = options.dim;
+  record.height = options.height;
+  record.width = options.width;
+  return record;
 }
 
 void add_timing(Record& record, const Timing& timing) {

@@ -1,4 +1,4 @@
-// What the cases "layer" and "experts" share: their options, their inputs, and how one timing becomes a record.
+// What the cases share: their options, their inputs, and how one timing becomes a record.
 #pragma once
 
 #include <vector>
@@ -11,10 +11,7 @@
 namespace codmoe::bench {
 
 /// Every combination of dtype, pass and batch is a case.
-struct CaseOptions {
-  int64_t dim = 288;
-  int64_t height = 22;
-  int64_t width = 22;
+struct SweepOptions {
   std::vector<int64_t> batch = {1, 4, 8, 16};
   std::vector<Precision> dtype = {Precision::float32};
   std::vector<Pass> pass = {Pass::forward};
@@ -24,9 +21,6 @@ struct CaseOptions {
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("dim", dim, core::at_least(4));
-    visit("height", height, core::at_least(1));
-    visit("width", width, core::at_least(1));
     visit("batch", batch, core::at_least(1));
     visit("dtype", dtype);
     visit("pass", pass);
@@ -35,6 +29,21 @@ struct CaseOptions {
     visit("timing", timing);
   }
   void check() const;
+};
+
+/// The same on maps of one shape: "layer" and "experts".
+struct CaseOptions : SweepOptions {
+  int64_t dim = 288;
+  int64_t height = 22;
+  int64_t width = 22;
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("dim", dim, core::at_least(4));
+    visit("height", height, core::at_least(1));
+    visit("width", width, core::at_least(1));
+    SweepOptions::fields(visit);
+  }
 };
 
 /// What one timing is of, beyond the options.
@@ -54,19 +63,34 @@ void require_support(Precision precision, const c10::Device& device);
 /// Norms as after some training: with the initial ones and zeros, two ways that mixed them up would still agree.
 void randomize_norms(torch::nn::Module& module);
 
-/// Images of the largest batch, [B, C, H, W] in the dtype: each value from N(0, 1), a function of the seed.
+/// Values from N(0, 1), a function of the seed and the shape.
+at::Tensor draw_images(int64_t seed, at::IntArrayRef shape, at::ScalarType dtype, const c10::Device& device);
+/// Images of the largest batch, [B, C, H, W] in the dtype.
 at::Tensor draw_images(const CaseOptions& options, Precision precision, const c10::Device& device);
 
 /// Measures the ceilings, and says them.
 Ceilings log_ceilings(const c10::Device& device, Precision precision);
 
+/// Gives one or more results of images.
+using Forward = std::function<std::vector<at::Tensor>(const at::Tensor&)>;
+
+/// What a training pass does beside giving every weight its gradient.
+struct Training {
+  bool input_gradient = true;  ///< as a layer between others needs; a network's images have none
+  bool frozen_norm = false;    ///< in evaluation mode: norms use their running statistics and leave them alone
+};
+
+/// What is trained in a training pass: the sum of the results' mean squares, in float32 (float64 for such results).
+at::Tensor mean_squares(const std::vector<at::Tensor>& results);
+
 /// A pass of `module` on `images_bchw`, each call by `forward`: in evaluation mode without gradients, or forward and
-/// backward of the mean square, into fresh gradients of every weight and of the input. Sets the module's mode.
-/// `base` holds the sets of inputs and how each is brought into place.
-Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& images_bchw,
-                       std::function<at::Tensor(const at::Tensor&)> forward, const Workload& base = {});
+/// backward of mean_squares() into fresh gradients. Sets the module's mode. `base` holds the sets of inputs and how
+/// each is brought into place.
+Workload pass_workload(Pass pass, torch::nn::Module& module, const at::Tensor& images_bchw, Forward forward,
+                       const Training& training = {}, const Workload& base = {});
 
 /// A record of `which`, without measurements.
+Record describe_case(const SweepOptions& options, const Case& which, const c10::Device& device);
 Record describe_case(const CaseOptions& options, const Case& which, const c10::Device& device);
 void add_timing(Record& record, const Timing& timing);
 void add_work(Record& record, const std::optional<Work>& work, const Ceilings& ceilings);

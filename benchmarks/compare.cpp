@@ -14,8 +14,9 @@ constexpr double kDrift = 0.05;
 constexpr double kStandardErrors = 3.0;
 
 auto identity(const Record& r) {
-  return std::tie(r.case_name, r.expert, r.form, r.device, r.dtype, r.memory_format, r.dispatch, r.launch, r.pass,
-                  r.inputs, r.batch, r.channels, r.height, r.width, r.top_k, r.routing, r.route_sets, r.seed);
+  return std::tie(r.case_name, r.expert, r.form, r.backbone, r.frozen_norm, r.device, r.dtype, r.memory_format,
+                  r.dispatch, r.launch, r.pass, r.inputs, r.batch, r.channels, r.height, r.width, r.top_k, r.routing,
+                  r.route_sets, r.seed);
 }
 
 Change change_of(const Record& before, const Record& after) {
@@ -30,6 +31,7 @@ Change change_of(const Record& before, const Record& after) {
 
 /// What was timed, in a few words.
 std::string subject(const Record& record) {
+  if (record.backbone) return fmt::format("{} {}x{}{}", *record.backbone, record.height, record.width, way(record));
   return record.expert ? fmt::format("{}, {}", *record.expert, record.form.value_or("")) : way(record);
 }
 
@@ -54,7 +56,7 @@ std::vector<Change> compare(const std::vector<Record>& before, const std::vector
 }
 
 std::string format_changes(const std::vector<Change>& changes) {
-  constexpr const char* kRow = "{:>9} {:>7} {:>29} {:>5} {:>10} {:>10} {:>7} {:>7} {:>7}  {}\n";
+  constexpr const char* kRow = "{:>9} {:>7} {:>33} {:>5} {:>10} {:>10} {:>7} {:>7} {:>7}  {}\n";
   std::string text = fmt::format(fmt::runtime(kRow), "dtype", "pass", "what", "batch", "before ms", "after ms", "ratio",
                                  "gpu", "noise", "");
   for (const auto& c : changes) {

@@ -73,7 +73,7 @@ std::vector<Record> run_forms(const Subject& subject, const ExpertsOptions& opti
   for (const auto& form : subject.forms) {
     records.push_back(describe_form(subject, form, options, which, x_bchw, ceilings));
     workloads.push_back(pass_workload(which.pass, *form.module, x_bchw,
-                                      [&form](const at::Tensor& x) { return form.module->forward(x); }));
+                                      [&form](const at::Tensor& x) { return std::vector{form.module->forward(x)}; }));
   }
   const auto timings = time_workloads(workloads, x_bchw.device(), options.timing);
   for (std::size_t i = 0; i < timings.size(); ++i) {

@@ -91,9 +91,9 @@ std::vector<Record> run_ways(LayerSetup& setup, const LayerOptions& options, con
   for (const auto& way : all) {
     const auto forward = [&layer, way](const at::Tensor& x) {
       layer->set_dispatch(way.dispatch);
-      return layer->forward(x).y_bchw;
+      return std::vector{layer->forward(x).y_bchw};
     };
-    const auto workload = pass_workload(which.pass, *layer, x_bchw, forward, sets);
+    const auto workload = pass_workload(which.pass, *layer, x_bchw, forward, {}, sets);
     workloads.push_back(way.launch == Launch::graph ? captured(workload, device) : workload);
   }
 

@@ -12,14 +12,15 @@ namespace codmoe::bench {
 
 /// What could not be measured or computed, or does not apply, is null in JSON; where it is absent, it is read as null.
 struct Record {
-  std::string case_name = {};                          ///< "layer", "experts"
-  std::optional<std::string> backbone = std::nullopt;  ///< of "train": its name
+  std::string case_name = {};                          ///< "layer", "experts", "model", "train"
   std::string device;                                  ///< its name
   std::optional<std::string> expert = std::nullopt;    ///< of "experts": which, or "layer" for a whole pool of them
   std::optional<std::string> form = std::nullopt;      ///< of "experts": "new", or the old one that it replaces
+  std::optional<std::string> backbone = std::nullopt;  ///< of "model" and "train": its name
+  std::optional<bool> frozen_norm = std::nullopt;      ///< of "model"
   std::string dtype, memory_format, pass;
   std::string dispatch = {};                         ///< empty for one expert alone
-  std::optional<std::string> launch = std::nullopt;  ///< of a dispatch: "eager" or "graph"
+  std::optional<std::string> launch = std::nullopt;  ///< of a dispatch or a backbone: "eager" or "graph"
   std::string inputs = "warm";                       ///< or "cold"; results older than this field are warm
   int64_t batch = 0, channels = 0, height = 0, width = 0, top_k = 0;
   std::string routing = {};       ///< "global" or "spatial"; empty for one expert alone
@@ -41,6 +42,7 @@ struct Record {
     visit("expert", self.expert);
     visit("form", self.form);
     visit("backbone", self.backbone);
+    visit("frozen_norm", self.frozen_norm);
     visit("device", self.device);
     visit("dtype", self.dtype);
     visit("memory_format", self.memory_format);

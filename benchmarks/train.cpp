@@ -80,8 +80,8 @@ std::function<void()> make_step(const TrainCaseOptions& options, const TrainCase
 
 Record describe(const TrainCaseOptions& options, const TrainCase& which, const c10::Device& device) {
   return {.case_name = "train",
-          .backbone = options.model.backbone.name,
           .device = core::device_name(device),
+          .backbone = options.model.backbone.name,
           .dtype = std::string(core::name_of(which.precision)),
           .memory_format = options.channels_last ? "channels_last" : "contiguous",
           .pass = "step",

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
@@ -43,24 +45,24 @@ cuda::LayerNorm describe(const at::Tensor& x, bool branch_bfloat16, bool normed_
 class AddLayerNorm : public torch::autograd::Function<AddLayerNorm> {
  public:
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                                                const at::Tensor& branch, const at::Tensor& weight,
+                                                const std::optional<at::Tensor>& branch, const at::Tensor& weight,
                                                 const at::Tensor& bias, double eps, at::ScalarType type) {
     const c10::cuda::CUDAGuard guard(x.device());
-    const bool has_branch = branch.defined();
+    const bool has_branch = branch.has_value();
     const auto sum = has_branch ? at::empty_like(x) : x;
     const auto normed = at::empty(x.sizes(), x.options().dtype(type));
     const auto statistics = at::empty({x.numel() / x.size(-1), 2}, x.options().dtype(at::kFloat));
-    const auto norm = describe(x, has_branch && is_bfloat16(branch), type == at::kBFloat16, weight, bias, eps);
+    const auto norm = describe(x, has_branch && is_bfloat16(*branch), type == at::kBFloat16, weight, bias, eps);
     C10_CUDA_CHECK(cuda::layer_norm_forward(norm,
                                             {.x = x.const_data_ptr(),
-                                             .branch = has_branch ? branch.const_data_ptr() : nullptr,
+                                             .branch = has_branch ? branch->const_data_ptr() : nullptr,
                                              .sum = has_branch ? sum.mutable_data_ptr() : nullptr,
                                              .normed = normed.mutable_data_ptr(),
                                              .statistics = statistics.mutable_data_ptr<float>()},
                                             at::cuda::getCurrentCUDAStream().stream()));
     context->save_for_backward({sum, statistics, weight, bias});
     context->saved_data["eps"] = eps;
-    context->saved_data["branch"] = has_branch ? c10::optional<at::ScalarType>(branch.scalar_type()) : c10::nullopt;
+    context->saved_data["branch"] = has_branch ? std::optional(branch->scalar_type()) : std::nullopt;
     context->set_materialize_grads(false);
     if (!has_branch) return {normed};
     return {sum, normed};
@@ -110,8 +112,9 @@ bool takes_kernel(const at::Tensor& x, const at::Tensor& branch, at::ScalarType 
 
 NormedSum fused(const at::Tensor& x, const at::Tensor& branch, const LayerNormState& state, at::ScalarType type) {
   const auto dense_x = x.contiguous();
-  const auto results = AddLayerNorm::apply(dense_x, branch.defined() ? branch.contiguous() : branch,
-                                           state.weight.to(at::kFloat), state.bias.to(at::kFloat), state.eps, type);
+  const auto results =
+      AddLayerNorm::apply(dense_x, branch.defined() ? std::optional(branch.contiguous()) : std::nullopt,
+                          state.weight.to(at::kFloat), state.bias.to(at::kFloat), state.eps, type);
   return {.sum = branch.defined() ? results[0] : dense_x, .normed = results.back()};
 }
 

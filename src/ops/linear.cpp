@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 
+#include <optional>
+
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -49,13 +51,14 @@ at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
 class Linear : public torch::autograd::Function<Linear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
+                            const std::optional<at::Tensor>& bias) {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCUDA);
     const auto type = product_type(x);
     const auto narrow_x = x.to(type), narrow_weight = weight.to(type);
     context->save_for_backward({narrow_x, narrow_weight});
     context->saved_data["x"] = x.scalar_type();
-    return at::linear(narrow_x, narrow_weight, bias.defined() ? bias.to(type) : bias);
+    context->saved_data["bias"] = bias.has_value();
+    return at::linear(narrow_x, narrow_weight, bias ? bias->to(type) : at::Tensor());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -69,7 +72,7 @@ class Linear : public torch::autograd::Function<Linear> {
       grad_x = at::mm(grad_no, weight).view(x.sizes()).to(context->saved_data["x"].toScalarType());
     }
     if (context->needs_input_grad(1)) grad_weight = wide_product(grad_no.t(), x.reshape({-1, x.size(-1)}));
-    if (context->needs_input_grad(2)) grad_bias = bias_gradient(grad_no);
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) grad_bias = bias_gradient(grad_no);
     return {grad_x, grad_weight, grad_bias};
   }
 };
@@ -83,7 +86,8 @@ bool takes_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return takes_kernel(x, weight, bias) ? Linear::apply(x, weight, bias) : at::linear(x, weight, bias);
+  if (!takes_kernel(x, weight, bias)) return at::linear(x, weight, bias);
+  return Linear::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
 #else

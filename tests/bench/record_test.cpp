@@ -22,15 +22,17 @@ Record make_record() {
   record.gpu_ms = 1.25;
   record.gpu_queued = false;
   record.flops = int64_t{9'000'000'000};
+  record.backbone = "pvt_v2_b2";
+  record.frozen_norm = true;
   return record;
 }
 
 TEST(RecordJson, HasTheFieldsThatDesignNames) {
   const auto json = to_json({make_record()}).at(0);
   for (const char* key :
-       {"case",   "device",       "dtype",      "dispatch", "pass",  "inputs",     "batch",  "channels",
-        "height", "width",        "top_k",      "routing",  "load",  "median_ms",  "p95_ms", "min_ms",
-        "gpu_ms", "images_per_s", "peak_bytes", "flops",    "bytes", "roofline_ms"}) {
+       {"case",     "device",      "dtype",  "dispatch",     "pass",       "inputs",    "batch",  "channels",
+        "height",   "width",       "top_k",  "routing",      "load",       "median_ms", "p95_ms", "min_ms",
+        "backbone", "frozen_norm", "gpu_ms", "images_per_s", "peak_bytes", "flops",     "bytes",  "roofline_ms"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json.at("case"), "layer");
@@ -49,6 +51,9 @@ TEST(RecordJson, ReadsWhatItWrote) {
   EXPECT_EQ(records[0].flops, 9'000'000'000);
   EXPECT_FALSE(records[1].gpu_ms.has_value());
   EXPECT_EQ(records[0].inputs, "cold");
+  EXPECT_EQ(records[0].backbone, "pvt_v2_b2");
+  EXPECT_EQ(records[0].frozen_norm, true);
+  EXPECT_FALSE(records[1].backbone.has_value());
   EXPECT_EQ(records[1].inputs, "warm");
 }
 

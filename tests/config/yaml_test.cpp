@@ -111,7 +111,7 @@ TEST(Yaml, DumpReadsBackAsItself) {
 
 TEST(Yaml, EveryConfigOfTheRepositoryIsValid) {
   int read = 0;
-  for (const auto* folder : {"", "recipes"}) {
+  for (const auto* folder : {"", "models", "recipes"}) {
     for (const auto& entry : fs::directory_iterator(fs::path(CODMOE_SOURCE_DIR) / "configs" / folder)) {
       if (!entry.is_regular_file()) continue;
       EXPECT_NO_THROW(load<engine::TrainOptions>(entry.path(), {})) << entry.path();
