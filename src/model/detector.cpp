@@ -1,7 +1,6 @@
 #include "codmoe/model/detector.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include <algorithm>

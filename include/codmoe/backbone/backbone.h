@@ -23,8 +23,8 @@ struct BackboneOptions {
   int64_t freeze_epochs = 0;           ///< epochs at the start in which it doesn't change
   int64_t unfreeze_every = 0;  ///< after these its stages thaw one by one, the deepest first, each so many epochs
                                ///< later; 0: all at once
-  bool frozen_norm = false;  ///< batch norms keep the statistics, scales and shifts of the weights file throughout
-  double drop_path = 0.0;    ///< stochastic depth (nn/drop_path.h): rate of the last block, linear from 0 at the first
+  bool frozen_norm = false;    ///< batch norms keep the statistics, scales and shifts of the weights file throughout
+  double drop_path = 0.0;  ///< stochastic depth (nn/drop_path.h): rate of the last block, linear from 0 at the first
   /// Strides of the stages whose activations are computed again in the backward pass, not kept (nn/checkpoint.h).
   std::vector<int64_t> checkpoint = {};
 
