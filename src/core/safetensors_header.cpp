@@ -47,6 +47,7 @@ constexpr std::size_t max_dimensions = 64;
 
 /// Parses, and refuses what nlohmann-json would let through: duplicate keys and needless nesting.
 Json parse_json(const std::filesystem::path& path, std::string_view text) {
+  if (!text.starts_with('{')) fail(path, "the header is not a JSON object");
   std::vector<std::set<std::string>> seen;
   const auto inspect = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > max_depth) fail(path, "the header is nested too deeply");
@@ -58,9 +59,7 @@ Json parse_json(const std::filesystem::path& path, std::string_view text) {
     return true;
   };
   try {
-    Json json = Json::parse(text, inspect);
-    if (!json.is_object()) fail(path, "the header is not a JSON object");
-    return json;
+    return Json::parse(text, inspect);
   } catch (const Json::parse_error& error) {
     fail(path, fmt::format("the header is not JSON (at its byte {})", error.byte));
   } catch (const Json::exception&) {  // a number beyond any number type
@@ -205,6 +204,10 @@ std::string format_safetensors_header(const std::filesystem::path& path, const S
   try {
     std::string text = json.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
+    if (text.size() > max_header_bytes) {
+      throw Error(fmt::format("{}: too many tensors: their names and shapes take more than {} bytes", path.string(),
+                              max_header_bytes));
+    }
     return text;
   } catch (const Json::exception&) {
     throw Error(fmt::format("{}: a tensor's name or the metadata is not UTF-8", path.string()));
