@@ -105,8 +105,13 @@ void describe_dataset(const fs::path& dir) {
 }
 
 void run_info(const fs::path& path) {
-  if (!fs::is_directory(path)) return apps::describe_weights(path);
-  apps::is_checkpoint(path) ? apps::describe_checkpoint(path) : describe_dataset(path);
+  if (!fs::is_directory(path)) {
+    apps::describe_weights(path);
+  } else if (apps::is_checkpoint(path)) {
+    apps::describe_checkpoint(path);
+  } else {
+    describe_dataset(path);
+  }
 }
 
 /// What the command line asks for.

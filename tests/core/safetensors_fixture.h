@@ -19,7 +19,10 @@ class SafetensorsTest : public testing::Test {
  protected:
   static constexpr auto accepted = "it was accepted";
 
-  void write(const std::string& bytes) const { std::ofstream(path_, std::ios::binary) << bytes; }
+  void write(const std::string& bytes) const {
+    std::filesystem::remove(path_);  // ext4 takes milliseconds over a file that is cut to nothing and written again
+    std::ofstream(path_, std::ios::binary) << bytes;
+  }
 
   static at::Tensor bools(std::initializer_list<int> values) { return at::tensor(values).to(at::kBool); }
 

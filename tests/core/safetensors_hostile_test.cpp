@@ -22,22 +22,6 @@ TEST_F(SafetensorsTest, RefusesEveryTruncation) {
   EXPECT_NE(refusal().find("belong to no tensor"), std::string::npos);
 }
 
-TEST_F(SafetensorsTest, AnyDamagedByteIsReadOrRefusedButNeverCrashes) {
-  save_safetensors(path_, {{"ab", at::ones({3, 2})}, {"c", bools({true})}}, {{"k", "v"}});
-  const auto whole = read_file(path_);
-  const auto header_end = whole.size() - 25;
-  int refused = 0;
-  for (std::size_t i = 0; i < header_end; ++i) {
-    for (const char damage : {'\0', '"', '9', '}', '[', '\xff'}) {
-      auto bytes = whole;
-      bytes[i] = damage;
-      write(bytes);
-      refused += refusal() == accepted ? 0 : 1;
-    }
-  }
-  EXPECT_GT(refused, static_cast<int>(header_end) * 3);
-}
-
 /// The file with one to four faults of the kinds that disks, networks and people make.
 std::string mutate(std::string bytes, std::mt19937_64& random) {
   const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random() % count); };
@@ -76,14 +60,16 @@ TEST_F(SafetensorsTest, AThousandfoldMutatedFileIsReadWholeOrRefused) {
   for (int i = 0; i < files; ++i) {
     const auto bytes = mutate(whole, random);
     write(bytes);
-    const auto message = refusal();  // what isn't an Error ends the test
-    refused += message == accepted ? 0 : 1;
-    if (message != accepted) continue;
-    uint64_t length = 0;
-    std::memcpy(&length, bytes.data(), sizeof(length));
-    std::size_t read = sizeof(length) + length;
-    for (const auto& [name, tensor] : load_safetensors(path_).tensors) read += tensor.nbytes();
-    EXPECT_EQ(read, bytes.size()) << "file " << i;
+    try {
+      uint64_t length = 0;
+      std::size_t read = sizeof(length);
+      for (const auto& [name, tensor] : load_safetensors(path_).tensors) read += tensor.nbytes();
+      std::memcpy(&length, bytes.data(), sizeof(length));
+      EXPECT_EQ(read + length, bytes.size()) << "file " << i;
+    } catch (const Error& error) {  // what isn't an Error ends the test
+      EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos) << error.what();
+      ++refused;
+    }
   }
   EXPECT_GT(refused, files / 2);  // the others are faults in values, names and the metadata
   EXPECT_LT(refused, files);
