@@ -1,7 +1,9 @@
 // What reads files of strangers must refuse whatever isn't whole, with one line and without harm.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
 #include <random>
 
@@ -188,6 +190,20 @@ TEST_F(SafetensorsTest, RefusesAHeaderThatWouldTakeGigabytesToParse) {
   write_header("{}" + std::string(allowed - 1, ' '), 0);
   EXPECT_NE(refusal().find("its header has 10000001 bytes; 10000000 are allowed"), std::string::npos);
   EXPECT_THROW(save_safetensors(path_, {{std::string(allowed, 'a'), at::ones({1})}}), Error);
+}
+
+TEST_F(SafetensorsTest, ManyTensorsTakeNoLongerThanTheirNumber) {
+  const auto seconds = [&](int count) {
+    std::string json = "{";
+    for (int i = 0; i < count; ++i)
+      json += fmt::format(R"("t{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}},)", i);
+    json.back() = '}';
+    write_header(json, 0);
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(load_safetensors(path_).tensors.size(), static_cast<std::size_t>(count));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  EXPECT_LT(seconds(20000), 100 * seconds(1000) + 0.5);  // 20 times as long; squared it would be 400 times
 }
 
 TEST_F(SafetensorsTest, RefusesAnEmptyFile) {
