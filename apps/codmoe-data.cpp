@@ -1,4 +1,4 @@
-// codmoe-data: makes, checks and describes datasets.
+// codmoe-data: makes, checks and describes datasets; brings weights in and out.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -15,6 +15,7 @@
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/synth.h"
 #include "common/cli.h"
+#include "data/weights.h"
 
 namespace fs = std::filesystem;
 
@@ -92,8 +93,7 @@ void print_spread(const char* what, const data::Examination& result, const char*
              print(values.back()));
 }
 
-void run_info(const fs::path& dir) {
-  if (!fs::is_directory(dir)) throw core::UsageError(fmt::format("info: {} is no dataset folder", dir.string()));
+void describe_dataset(const fs::path& dir) {
   const data::Examination result = examine(dir);
   fmt::print("{}: {} pairs, {} findings (codmoe-data check lists them)\n", dir.string(), result.pairs.size(),
              result.findings.size());
@@ -104,14 +104,45 @@ void run_info(const fs::path& dir) {
   print_spread("coverage", result, "{:.2f} %", [](const auto& pair) { return 100 * pair.coverage; });
 }
 
+void run_info(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    apps::describe_weights(path);
+  } else if (apps::is_checkpoint(path)) {
+    apps::describe_checkpoint(path);
+  } else {
+    describe_dataset(path);
+  }
+}
+
 /// What the command line asks for.
 struct Command {
   apps::CommonOptions common;
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
-  fs::path described;
+  fs::path input;
+  std::string backbone;
   std::function<void()> run;
 };
+
+void declare_weights(CLI::App& app, Command& command) {
+  auto* import = app.add_subcommand("import-weights", "Check a weights file against a backbone, and keep what it uses");
+  import->add_option("FILE", command.input, ".safetensors file in timm's names")->required();
+  import->add_option("--backbone", command.backbone, "its name, such as pvt_v2_b2")->required();
+  command.common.add_output(*import, ".safetensors file to write");
+  import->get_option("--output")->required();
+  import->footer("apps/convert/codmoe_convert.py makes safetensors of .pth and .pt files.");
+  import->callback(
+      [&] { command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
+};
+}  // namespace
+);
+auto* exported = app.add_subcommand("export-backbone", "Write a trained model's backbone in timm's names");
+exported->add_option("CHECKPOINT", command.input, "run folder (its best checkpoint is taken) or step folder")
+    ->required();
+command.common.add_output(*exported, ".safetensors file to write");
+exported->get_option("--output")->required();
+exported->callback([&] { command.run = [&] { apps::export_backbone(command.input, command.common.output); }; });
+}
 
 void declare(CLI::App& app, Command& command) {
   app.require_subcommand(1);
@@ -126,9 +157,10 @@ void declare(CLI::App& app, Command& command) {
   auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
   check->add_option("DIR", command.dirs, "dataset folders")->required();
   check->callback([&] { command.run = [&] { run_check(command.dirs); }; });
-  auto* info = app.add_subcommand("info", "Describe a dataset folder");
-  info->add_option("DIR", command.described, "dataset folder")->required();
-  info->callback([&] { command.run = [&] { run_info(command.described); }; });
+  auto* info = app.add_subcommand("info", "Describe a dataset, a checkpoint or a weights file");
+  info->add_option("PATH", command.input, "dataset folder, run or step folder, or .safetensors file")->required();
+  info->callback([&] { command.run = [&] { run_info(command.input); }; });
+  declare_weights(app, command);
 }
 
 }  // namespace
@@ -136,6 +168,6 @@ void declare(CLI::App& app, Command& command) {
 int main(int argc, char** argv) {
   Command command;
   return codmoe::apps::run(
-      "codmoe-data", "Makes, checks and describes datasets of camouflaged objects.", argc, argv, command.common,
-      [&](CLI::App& app) { declare(app, command); }, [&] { command.run(); });
+      "codmoe-data", "Makes, checks and describes datasets of camouflaged objects; brings weights in and out.", argc,
+      argv, command.common, [&](CLI::App& app) { declare(app, command); }, [&] { command.run(); });
 }

@@ -3,7 +3,7 @@
 #   codmoe_module(NAME [PCH tensor|nn] [DEPS module…] [LINKS target…] [PRIVATE_LINKS target…])
 #       src/NAME/*.cpp and src/NAME/cpu/*.cpp, with CODMOE_CUDA also src/NAME/cuda/*.{cu,cpp} -> codmoe::NAME
 #   codmoe_apps(DEPS module… LINKS target…)
-#       apps/common/*.cpp -> codmoe_apps_common, apps/codmoe-*.cpp -> one program a file,
+#       apps/common/*.cpp -> codmoe_apps_common, apps/codmoe-NAME.cpp with apps/NAME/*.cpp -> one program a file,
 #       apps/examples/*.cpp -> one program a file, on the library alone and not installed
 # A folder without sources is skipped.
 
@@ -65,7 +65,9 @@ function(codmoe_apps)
   endif()
   foreach(source IN LISTS programs)
     get_filename_component(program "${source}" NAME_WE)
-    add_executable(${program} "${source}")
+    string(REPLACE "codmoe-" "" parts "${program}")
+    file(GLOB parts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/apps/${parts}/*.cpp")
+    add_executable(${program} "${source}" ${parts})
     codmoe_configure(${program} nn)
     target_link_libraries(${program} PRIVATE codmoe_apps_common)
     set_property(GLOBAL APPEND PROPERTY codmoe_programs ${program})

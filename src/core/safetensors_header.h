@@ -25,8 +25,9 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-/// Length a header may have, as in the reference implementation.
-inline constexpr uint64_t max_header_bytes = 100'000'000;
+/// Length a header may have: some 100,000 tensors. The reference implementation allows ten times as much, which a
+/// hostile file could blow up to gigabytes of parsed JSON.
+inline constexpr uint64_t max_header_bytes = 10'000'000;
 
 /// The name as it may stand in a one-line message: quoted, control characters and long tails replaced.
 std::string printable(std::string_view name);

@@ -62,6 +62,26 @@ std::string LoadReport::summary() const {
   return text;
 }
 
+std::string LoadReport::text() const {
+  std::vector<std::pair<std::string, int64_t>> parts;  // the keys are in order, so that a part's are together
+  for (const auto& key : matched) {
+    auto part = key.substr(0, key.find('.'));
+    if (parts.empty() || parts.back().first != part) parts.emplace_back(std::move(part), 0);
+    ++parts.back().second;
+  }
+  auto text = fmt::format("matched     {:5}", matched.size());
+  for (const auto& [part, count] : parts) text += fmt::format("  {} ({})", part, count);
+  const auto add = [&](const char* what, const std::vector<std::string>& keys) {
+    text += fmt::format("\n{:11} {:5}", what, keys.size());
+    for (const auto& key : keys) text += "\n  " + key;
+  };
+  add("ignored", ignored);
+  add("missing", missing);
+  add("unexpected", unexpected);
+  add("mis-shaped", misshaped);
+  return text + "\n";
+}
+
 TensorMap state_dict(const torch::nn::Module& module) {
   TensorMap state;
   for (const auto& item : module.named_parameters()) state[item.key()] = item.value().detach();
@@ -74,6 +94,10 @@ int64_t count_parameters(const torch::nn::Module& module) {
   int64_t count = 0;
   for (const auto& parameter : module.parameters()) count += parameter.numel();
   return count;
+}
+
+LoadReport compare_state(const torch::nn::Module& module, const TensorMap& tensors, const LoadPolicy& policy) {
+  return compare(state_dict(module), tensors, policy);
 }
 
 LoadReport load_state(torch::nn::Module& module, const TensorMap& tensors, const LoadPolicy& policy) {

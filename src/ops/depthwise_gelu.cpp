@@ -9,6 +9,7 @@
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/functions/utils.h>
 
 #include "cuda/depthwise_gelu.h"
 #include "cuda_call.h"
@@ -29,12 +30,14 @@ at::Tensor plain(const at::Tensor& x_bhwc, const at::Tensor& x_bias_c, const Dep
 class DepthwiseGelu : public torch::autograd::Function<DepthwiseGelu> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_bhwc,
-                            const at::Tensor& x_bias_c, const at::Tensor& weight, const at::Tensor& bias_c) {
+                            const at::Tensor& x_bias_c, const at::Tensor& weight, const at::Tensor& bias_c, bool keep) {
     const c10::cuda::CUDAGuard guard(x_bhwc.device());
     auto y_bhwc = at::empty_like(x_bhwc);
+    const auto slope = keep ? at::empty_like(x_bhwc) : at::Tensor();
     C10_CUDA_CHECK(cuda::depthwise_gelu_forward(describe(x_bhwc, x_bias_c, weight, bias_c), y_bhwc.mutable_data_ptr(),
+                                                keep ? slope.mutable_data_ptr() : nullptr,
                                                 at::cuda::getCurrentCUDAStream().stream()));
-    context->save_for_backward({x_bhwc, x_bias_c, weight, bias_c});
+    if (keep) context->save_for_backward({x_bhwc, x_bias_c, weight, bias_c, slope});
     return y_bhwc;
   }
 
@@ -50,11 +53,12 @@ class DepthwiseGelu : public torch::autograd::Function<DepthwiseGelu> {
     const auto options = x_bhwc.options().dtype(at::kFloat);
     const auto partial = at::empty({cuda::depthwise_gelu_parts(conv), cuda::kDepthwiseSums, conv.channels}, options);
     const auto sums = at::empty({cuda::kDepthwiseSums, conv.channels}, options);
-    C10_CUDA_CHECK(cuda::depthwise_gelu_backward(conv, grad_y.const_data_ptr(), grad_x.mutable_data_ptr(),
-                                                 partial.mutable_data_ptr<float>(), sums.mutable_data_ptr<float>(),
-                                                 at::cuda::getCurrentCUDAStream().stream()));
+    C10_CUDA_CHECK(cuda::depthwise_gelu_backward(
+        conv,
+        {.grad_y = grad_y.const_data_ptr(), .slope = saved[4].const_data_ptr(), .grad_x = grad_x.mutable_data_ptr()},
+        partial.mutable_data_ptr<float>(), sums.mutable_data_ptr<float>(), at::cuda::getCurrentCUDAStream().stream()));
     const auto grad_weight = sums.narrow(0, 0, 9).t().reshape(saved[2].sizes());
-    return {grad_x, sums[10], grad_weight, sums[9]};
+    return {grad_x, sums[10], grad_weight, sums[9], {}};
   }
 
  private:
@@ -85,8 +89,10 @@ at::Tensor depthwise_gelu(const at::Tensor& x_bhwc, const at::Tensor& x_bias_c, 
 #ifdef CODMOE_CUDA
   const auto type = product_type(x_bhwc);
   if (x_bhwc.is_cuda() && is_kernel_type(type) && channels % 64 == 0 && x_bhwc.numel() > 0) {
-    return DepthwiseGelu::apply(x_bhwc.to(type).contiguous(), x_bias_c.to(at::kFloat),
-                                state.weight.to(at::kFloat).contiguous(), state.bias.to(at::kFloat));
+    const auto x = x_bhwc.to(type).contiguous(), weight = state.weight.to(at::kFloat).contiguous();
+    const auto x_bias = x_bias_c.to(at::kFloat), bias = state.bias.to(at::kFloat);
+    const bool keep = torch::autograd::compute_requires_grad(x, x_bias, weight, bias);
+    return DepthwiseGelu::apply(x, x_bias, weight, bias, keep);
   }
 #endif
   return plain(x_bhwc, x_bias_c, state);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <tuple>
 
 #include "codmoe/backbone/registry.h"
 #include "codmoe/core/error.h"
@@ -83,13 +84,55 @@ TEST_F(BackboneWeightsTest, ImportKeepsWhatTheBackboneUses) {
   for (const auto& [key, tensor] : file.tensors) EXPECT_TRUE(tensor.equal(weights.at(key))) << key;
 }
 
-TEST_F(BackboneWeightsTest, ImportOfAnotherBackbonesWeightsWritesNothing) {
-  const auto input = save(make_weights());
+TEST_F(BackboneWeightsTest, ImportOfAnotherBackbonesWeightsReportsAndWritesNothing) {
+  auto weights = make_weights();
+  weights.erase("conv_stem.weight");
+  weights["bn3.weight"] = at::zeros({7});
+  const auto input = save(weights);
   const auto output = folder_ / "out.safetensors";
-  EXPECT_NE(refusal([&] { import_weights(input, "tf_efficientnet_lite2", output); }).find("mis-shaped"),
-            std::string::npos);
-  EXPECT_THROW(import_weights(input, "resnet", output), core::UsageError);
+  const auto report = import_weights(input, "tf_efficientnet_lite2", output);
+  EXPECT_EQ(report.unexpected, (std::vector<std::string>{"bn3.weight"}));
+  EXPECT_EQ(report.missing.front(), "blocks.1.2.bn1.bias");  // lite2 is deeper
+  EXPECT_EQ(report.missing.back(), "conv_stem.weight");
+  EXPECT_EQ(report.missing.size(), 76U);  // this and the counts below: by timm's two state dicts
+  EXPECT_EQ(report.misshaped.size(), 185U);
+  const auto text = report.text();
+  for (const auto* part : {"matched       102  blocks (97)  bn1 (5)\n", "\nunexpected      1\n  bn3.weight\n",
+                           "\n  blocks.1.2.bn1.bias\n", "  conv_stem.weight\n", "\nmis-shaped "}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+  }
+  EXPECT_THROW(std::ignore = import_weights(input, "resnet", output), core::UsageError);
   EXPECT_FALSE(std::filesystem::exists(output));
+}
+
+TEST_F(BackboneWeightsTest, SavedOnesAreLoadedBack) {
+  const auto backbone = make_backbone({.name = "edgenext_xx_small"});
+  save_weights(*backbone, "edgenext_xx_small", folder_ / "out.safetensors");
+  const auto again = make_backbone({.name = "edgenext_xx_small", .weights = folder_ / "out.safetensors"});
+  const auto state = nn::state_dict(*again);
+  for (const auto& [key, tensor] : nn::state_dict(*backbone)) EXPECT_TRUE(tensor.equal(state.at(key))) << key;
+}
+
+TEST_F(BackboneWeightsTest, AreRecognised) {
+  EXPECT_EQ(fitting_backbones(make_weights()), (std::vector<std::string>{"tf_efficientnet_lite0"}));
+  auto weights = make_weights();
+  weights["extra.weight"] = at::zeros({1});
+  EXPECT_TRUE(fitting_backbones(weights).empty());
+  EXPECT_TRUE(fitting_backbones({}).empty());
+}
+
+TEST_F(BackboneWeightsTest, EveryBackboneIsRecognisedByItsShapes) {
+  at::manual_seed(1);
+  const auto before = at::rand({4});
+  for (const auto& name : backbone_names()) {
+    if (name.ends_with("_b5") || name.ends_with("_b4") || name.ends_with("_b3")) continue;  // a second to make
+    core::TensorMap shapes;
+    for (const auto& [key, tensor] : nn::state_dict(*make_backbone({.name = name}))) shapes[key] = tensor;
+    EXPECT_EQ(fitting_backbones(shapes), (std::vector<std::string>{name}));
+  }
+  at::manual_seed(1);
+  fitting_backbones({});
+  EXPECT_TRUE(at::rand({4}).equal(before)) << "draws random numbers, or leaves tensors without values behind";
 }
 
 TEST_F(BackboneWeightsTest, OfTorchSaveSayHowToConvertThem) {

@@ -7,11 +7,14 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import pathlib
+import pickle
 import runpy
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 import unittest.mock
@@ -52,6 +55,41 @@ def run_script(*arguments):
     raise AssertionError("the script has not said how it ended")
 
 
+def save_as_tar(state, path):
+    """As PyTorch before 0.1.10 did: a tar file of storages, tensors and a pickle that refers to the tensors by number."""
+    members = {name: io.BytesIO() for name in ("storages", "tensors", "pickle")}
+    storages, tensors, objects = members.values()
+    for file in (storages, tensors):
+        pickle.dump(len(state), file, 2)
+    for number, tensor in enumerate(state.values()):
+        raw = tensor.contiguous().numpy().tobytes()
+        pickle.dump((number, "cpu", torch.FloatStorage), storages, 2)
+        storages.write(struct.pack("<q", tensor.numel()) + raw)
+        pickle.dump((100 + number, number, torch.FloatTensor), tensors, 2)
+        shape, stride = tensor.shape, tensor.contiguous().stride()
+        tensors.write(struct.pack(f"<q{2 * len(shape)}qq", len(shape), *shape, *stride, 0))
+    pickle.dump([], storages, 2)
+    pickler = pickle.Pickler(objects, 2)
+    numbers = {id(tensor): str(100 + number) for number, tensor in enumerate(state.values())}
+    pickler.persistent_id = lambda item: numbers.get(id(item))
+    pickler.dump(state)
+    with tarfile.open(path, "w") as archive:
+        for name, file in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = file.tell()
+            file.seek(0)
+            archive.addfile(entry, file)
+
+
+class Harmful:
+    """Would make a folder on being unpickled."""
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
 class ConvertTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -84,6 +122,40 @@ class ConvertTest(unittest.TestCase):
         for zipped in (True, False):
             self.expect(self.convert(state, _use_new_zipfile_serialization=zipped), state)
 
+    def test_every_pickle_protocol(self):
+        state = {"a.weight": torch.randn(2, 3), "b": torch.nn.Parameter(torch.ones(2).half().float())}
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+            for zipped in (True, False):
+                with self.subTest(protocol=protocol, zipped=zipped):
+                    content = {"args": argparse.Namespace(lr=0.1), "state_dict": state}
+                    self.expect(self.convert(content, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol),
+                                state)
+
+    def test_tar_files_of_the_first_pytorch(self):
+        state = {"a.weight": torch.randn(2, 3), "b": torch.randn(4)}
+        save_as_tar(state, self.input)
+        self.expect(self.convert(), state)
+
+    def test_no_code_of_a_file_is_run(self):
+        mark = self.input.with_name("mark")
+        for protocol in (2, 4):
+            for zipped in (True, False):
+                content = {"w": torch.ones(1), "x": Harmful(str(mark))}
+                done = self.convert(content, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+                self.refuse(done, "it needs code to be read (posix.mkdir)")
+        save_as_tar({"w": torch.ones(1), "x": torch.ones(1)}, self.input)
+        harmful = pickle.dumps(Harmful(str(mark)), 2)
+        with tarfile.open(self.input, "a") as archive:  # the last of a name counts
+            entry = tarfile.TarInfo("pickle")
+            entry.size = len(harmful)
+            archive.addfile(entry, io.BytesIO(harmful))
+        self.refuse(self.convert(), "it needs code to be read (posix.mkdir)")
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(self.input))
+        self.refuse(self.convert(), "is a TorchScript program")
+        self.assertFalse(mark.exists())
+        pickle.loads(harmful)
+        self.assertTrue(mark.exists())
+
     def test_makes_the_folder_of_its_output(self):
         self.output = self.output.parent / "weights" / "new" / "out.safetensors"
         torch.save({"a.weight": torch.ones(2)}, self.input)
@@ -110,6 +182,17 @@ class ConvertTest(unittest.TestCase):
     def test_a_prefix_that_not_all_keys_have_stays(self):
         state = {"module.w": torch.ones(1), "v": torch.ones(1)}
         self.expect(self.convert(state), state)
+
+    def test_prefixes_inside_each_other(self):
+        state = {"module.backbone.w": torch.ones(1), "module.backbone.v": torch.ones(2)}
+        self.expect(self.convert({"model": {"state_dict": state}}), {"w": torch.ones(1), "v": torch.ones(2)})
+
+    def test_a_part_of_a_detector(self):
+        state = {"backbone.w": torch.ones(1), "decoder.w": torch.zeros(1)}
+        self.expect(self.convert(state), state)
+        self.expect(self.convert(state, "--prefix", "backbone."), {"w": torch.ones(1)})
+        self.output.unlink()
+        self.refuse(self.convert(state, "--prefix", "encoder."), "no key begins with encoder.")
 
     def test_key(self):
         content = {"model": {"w": torch.zeros(1)}, "teacher": {"w": torch.ones(1)}}
@@ -138,6 +221,18 @@ class ConvertTest(unittest.TestCase):
         done = self.convert(kept)
         self.expect(done, renamed)
         self.assertIn("renamed from efficientnet_pytorch to timm", done.stdout)
+
+    def test_names_of_the_authors_of_pvt_v2(self):
+        names = {"patch_embed1.proj.weight": "patch_embed.proj.weight",
+                 "patch_embed3.norm.bias": "stages.2.downsample.norm.bias",
+                 "block1.0.attn.kv.weight": "stages.0.blocks.0.attn.kv.weight",
+                 "block4.11.mlp.dwconv.dwconv.weight": "stages.3.blocks.11.mlp.dwconv.weight",
+                 "norm2.weight": "stages.1.norm.weight", "block2.1.norm1.bias": "stages.1.blocks.1.norm1.bias",
+                 "head.bias": "head.bias"}
+        tensors = {name: torch.randn(2) for name in names}
+        done = self.convert(tensors)
+        self.expect(done, {new: tensors[name] for name, new in names.items()})
+        self.assertIn("renamed from PVTv2's authors to timm", done.stdout)
 
     def test_refusals(self):
         self.refuse(self.convert(), "No such file")

@@ -1,11 +1,16 @@
 // The programs end to end: synth, train, evaluate, predict; and what they say to bad input.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 
+#include "codmoe/core/safetensors.h"
 #include "integration/program.h"
 #include "support/temporary_folder.h"
 
@@ -113,6 +118,84 @@ TEST_F(Programs, EvaluationIsDrivenByAConfigToo) {
   EXPECT_EQ(read_json(*folder_ / "c.json")["datasets"]["synth"]["n"], 6);
 }
 
+/// The line of `output` that begins with `start`; empty where none does.
+std::string line_of(const std::string& output, const std::string& start) {
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(start)) return line;
+  }
+  return "";
+}
+
+TEST_F(Programs, InfoTellsWhatACheckpointHolds) {
+  const auto last = read_json(*folder_ / "run" / "checkpoints" / "best" / "state.json")["progress"];
+  const auto [code, output] = run_program("codmoe-data", "info " + path("run"));
+  ASSERT_EQ(code, 0) << output;
+  EXPECT_EQ(line_of(output, "step "),
+            fmt::format("{:11} {}, after {} epochs", "step", last["step"].get<int>(), last["epoch"].get<int>()));
+  EXPECT_EQ(line_of(output, "best "), fmt::format("{:11} IoU {:.4f}, after step {}", "best",
+                                                  last["best_iou"].get<double>(), last["best_step"].get<int>()));
+  EXPECT_NE(line_of(output, "validation ").find(fmt::format("IoU {:.4f}", last["best_iou"].get<double>())),
+            std::string::npos)
+      << output;
+  EXPECT_EQ(line_of(output, "backbone "), "backbone    tiny");
+  EXPECT_EQ(line_of(output, "precision "), "precision   float32");
+  EXPECT_NE(line_of(output, "moe ").find("texture, frequency, edge, contrast, attention, hybrid; top 2"),
+            std::string::npos);
+  for (const auto* part :
+       {"model.safetensors: weights of a detector\n", "fits tiny\n", "optimizer.safetensors: state of an optimizer\n",
+        "\n  moe.0.experts.5 ", "\ndecoder ", "not finite  none\n"}) {
+    EXPECT_NE(output.find(part), std::string::npos) << part << " is not in\n" << output;
+  }
+  const auto step = run_program("codmoe-data", "info " + path("run/checkpoints/last"));
+  EXPECT_EQ(step.exit_code, 0) << step.output;
+  const auto dataset = run_program("codmoe-data", "info " + path("data"));
+  EXPECT_NE(dataset.output.find("6 pairs"), std::string::npos) << dataset.output;
+}
+
+TEST_F(Programs, InfoNamesWhatIsNotFinite) {
+  auto tensors = core::load_safetensors(*folder_ / "run" / "checkpoints" / "last" / "model.safetensors").tensors;
+  tensors.begin()->second.fill_(std::numeric_limits<double>::quiet_NaN());
+  core::save_safetensors(*folder_ / "nan.safetensors", tensors, {{"by", "a test\n"}});
+  const auto result = run_program("codmoe-data", "info " + path("nan.safetensors"));
+  EXPECT_EQ(line_of(result.output, "not finite"), "not finite  " + tensors.begin()->first);
+  EXPECT_EQ(line_of(result.output, "metadata"), "metadata    by: a test?");
+}
+
+TEST_F(Programs, AnExportedBackboneIsImportedAndTrainedOn) {
+  const auto exported =
+      run_program("codmoe-data", "export-backbone " + path("run") + " --output " + path("backbone.safetensors"));
+  ASSERT_EQ(exported.exit_code, 0) << exported.output;
+  const auto imported = run_program("codmoe-data", "import-weights " + path("backbone.safetensors") +
+                                                       " --backbone tiny --output " + path("again.safetensors"));
+  ASSERT_EQ(imported.exit_code, 0) << imported.output;
+  EXPECT_EQ(line_of(imported.output, "matched "), "matched        72  stages (60)  stem (12)");
+  const auto a = core::load_safetensors(*folder_ / "backbone.safetensors"),
+             b = core::load_safetensors(*folder_ / "again.safetensors");
+  EXPECT_EQ(a.metadata, b.metadata);
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (const auto& [key, tensor] : a.tensors) EXPECT_TRUE(tensor.equal(b.tensors.at(key))) << key;
+  const auto misfit = run_program("codmoe-data", "import-weights " + path("backbone.safetensors") +
+                                                     " --backbone resnet18 --output " + path("no.safetensors"));
+  EXPECT_EQ(misfit.exit_code, 1);
+  EXPECT_NE(misfit.output.find("it fits tiny; nothing is written"), std::string::npos) << misfit.output;
+  EXPECT_NE(misfit.output.find("\n  conv1.weight\n"), std::string::npos) << misfit.output;
+  EXPECT_FALSE(fs::exists(*folder_ / "no.safetensors"));
+}
+
+TEST_F(Programs, SayHowToConvertAFileOfTorchSave) {
+  std::ofstream(*folder_ / "w.pth", std::ios::binary) << std::string("PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", 26);
+  for (const auto& [program, arguments] :
+       {std::pair{"codmoe-data", "info " + path("w.pth")},
+        {"codmoe-data", "import-weights " + path("w.pth") + " --backbone tiny --output " + path("no.safetensors")},
+        {"codmoe-train", "--device cpu --config " + path("run.yaml") + " --set backbone.weights=" + path("w.pth") +
+                             " --output " + path("no")}}) {
+    const auto result = run_program(program, arguments);
+    EXPECT_EQ(result.exit_code, 1) << result.output;
+    EXPECT_NE(result.output.find("convert it with apps/convert/codmoe_convert.py"), std::string::npos) << result.output;
+  }
+}
+
 TEST_F(Programs, AMissingMaskIsNamed) {
   fs::copy(*folder_ / "data", *folder_ / "broken", fs::copy_options::recursive);
   const auto victim = *fs::directory_iterator(*folder_ / "broken" / "GT");
@@ -147,6 +230,9 @@ TEST(CommandLines, WrongUsageIsOneLineAndTwo) {
                                            {"codmoe-eval", "--pred /tmp"},
                                            {"codmoe-predict", ""},
                                            {"codmoe-data", "frobnicate"},
+                                           {"codmoe-data", "info"},
+                                           {"codmoe-data", "import-weights x.safetensors --backbone tiny"},
+                                           {"codmoe-data", "export-backbone run"},
                                            {"codmoe-bench", "frobnicate"},
                                            {"codmoe-train", "--device gpu --output x"}}) {
     const auto result = run_program(program, arguments);

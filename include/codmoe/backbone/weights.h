@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "codmoe/backbone/backbone.h"
 #include "codmoe/nn/weights.h"
@@ -14,9 +15,18 @@ namespace codmoe::backbone {
 ///   torch.save (.pth, .pt) the message says how to convert it.
 nn::LoadReport load_weights(Backbone& backbone, const std::filesystem::path& path);
 
-/// Checks `input` against the backbone `name`, then writes to `output` what the backbone uses, under timm's names.
-/// @throws core::UsageError for an unknown name, core::Error as load_weights().
-nn::LoadReport import_weights(const std::filesystem::path& input, const std::string& name,
-                              const std::filesystem::path& output);
+/// Writes the backbone `name`: its tensors under timm's names, and metadata {"backbone": name, "format": "pt"}, by
+/// which Python's readers know it. @throws core::Error where the file cannot be written.
+void save_weights(const Backbone& backbone, const std::string& name, const std::filesystem::path& path);
+
+/// Compares `input` with the backbone `name` and, where they fit, writes to `output` what the backbone uses, as
+/// save_weights(). Nothing is written where the report isn't ok().
+/// @throws core::UsageError for an unknown name, core::Error for a damaged file, as load_weights().
+[[nodiscard]] nn::LoadReport import_weights(const std::filesystem::path& input, const std::string& name,
+                                            const std::filesystem::path& output);
+
+/// Names of the registered backbones that load_weights() would take these tensors for. Takes milliseconds: no
+/// backbone's values are made.
+std::vector<std::string> fitting_backbones(const core::TensorMap& tensors);
 
 }  // namespace codmoe::backbone

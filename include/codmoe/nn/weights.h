@@ -24,6 +24,8 @@ struct LoadReport {
 
   /// One line: counts, and the first few keys of what doesn't match.
   std::string summary() const;
+  /// Lines: the matched by part, then every key of what doesn't match.
+  std::string text() const;
   /// Nothing missing, unexpected or mis-shaped.
   bool ok() const { return missing.empty() && unexpected.empty() && misshaped.empty(); }
 };
@@ -43,6 +45,9 @@ TensorMap state_dict(const torch::nn::Module& module);
 
 /// Number of values in all parameters together; buffers are not counted.
 int64_t count_parameters(const torch::nn::Module& module);
+
+/// What load_state() would report; changes nothing.
+LoadReport compare_state(const torch::nn::Module& module, const TensorMap& tensors, const LoadPolicy& policy = {});
 
 /// Copies `tensors` into the module's parameters and buffers, converting dtype and device.
 /// All or nothing: every key and shape is checked before the first value changes.

@@ -15,7 +15,7 @@ constexpr int kColumns = 4;
 constexpr int kRows = 22;  ///< of a strip
 constexpr int kForwardWarps = 8;
 constexpr int kBackwardWarps = 4;
-constexpr int kBlocksPerProcessor = 3;  ///< of the backward
+constexpr int kBlocksPerProcessor = 4;  ///< of the backward
 constexpr int kProcessors = 132;        ///< of the H100
 
 /// Where a warp works.
@@ -51,6 +51,13 @@ __device__ int channel_of() { return static_cast<int>(blockIdx.y) * 64 + 2 * lan
 
 struct Taps {
   float2 at[3][3];
+};
+
+/// Maps of the backward.
+template <class T>
+struct DepthwiseGradients {
+  const T *grad_y, *slope;
+  T* grad_x;
 };
 __device__ Taps load_taps(const float* weight, int channel) {
   Taps taps;
@@ -100,7 +107,7 @@ __device__ void move_up(float2 (&above)[kCount], float2 (&level)[kCount], float2
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * kForwardWarps) forward_kernel(const DepthwiseGelu conv, T* y) {
+__global__ void __launch_bounds__(32 * kForwardWarps) forward_kernel(const DepthwiseGelu conv, T* y, T* slope) {
   const int64_t number = static_cast<int64_t>(blockIdx.x) * kForwardWarps + warp_of();
   if (number >= strip_count(conv)) return;
   const Strip strip = strip_at(conv, number);
@@ -115,10 +122,14 @@ __global__ void __launch_bounds__(32 * kForwardWarps) forward_kernel(const Depth
     load_row(conv, static_cast<const T*>(conv.x), strip, row, strip.column - 1, shift, inputs);
     add_row<kColumns>(taps, inputs, above, level, below);
     if (row > strip.row) {
-      T* to = y + strip.image + (static_cast<int64_t>(row - 1) * conv.width + strip.column) * conv.channels + channel;
+      const int64_t to =
+          strip.image + (static_cast<int64_t>(row - 1) * conv.width + strip.column) * conv.channels + channel;
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) {
-        if (strip.column + i < conv.width) store_pair(to + i * conv.channels, {gelu(above[i].x), gelu(above[i].y)});
+        if (strip.column + i >= conv.width) continue;
+        const auto first = gelu_and_slope(above[i].x), second = gelu_and_slope(above[i].y);
+        store_pair(y + to + i * conv.channels, {first.value, second.value});
+        if (slope != nullptr) store_pair(slope + to + i * conv.channels, {first.slope, second.slope});
       }
     }
     move_up(above, level, below, bias);
@@ -131,91 +142,94 @@ struct GradientSums {
   float2 bias, x_bias;
 };
 
-/// Three rows of inputs as the gradient of the weights needs them: a column more than the results on each side.
+/// Inputs as they wait for the gradient of the weights: of bfloat16 maps in half the registers.
+__device__ inline float2 keep(float2 pair, const float*) { return pair; }
+__device__ inline __nv_bfloat162 keep(float2 pair, const __nv_bfloat16*) { return __float22bfloat162_rn(pair); }
+__device__ inline float2 widen(float2 pair) { return pair; }
+__device__ inline float2 widen(__nv_bfloat162 pair) { return __bfloat1622float2(pair); }
+
+/// The inputs of three rows around a row of results.
 template <class T>
-struct InputRows;
-template <>
-struct InputRows<float> {
-  using Pair = float2;
-  static __device__ Pair keep(float2 pair) { return pair; }
-  static __device__ float2 read(Pair pair) { return pair; }
-};
-template <>
-struct InputRows<__nv_bfloat16> {
-  using Pair = __nv_bfloat162;  ///< half the registers; inputs are rounded so anyway
-  static __device__ Pair keep(float2 pair) { return __float22bfloat162_rn(pair); }
-  static __device__ float2 read(Pair pair) { return __bfloat1622float2(pair); }
+class InputWindow {
+ public:
+  /// A row more, from a column left of the strip on; the oldest goes.
+  __device__ void push(const DepthwiseGelu& conv, const Strip& strip, int row, float2 shift) {
+    float2 inputs[kColumns + 2];
+    load_row(conv, static_cast<const T*>(conv.x), strip, row, strip.column - 1, shift, inputs);
+#pragma unroll
+    for (int i = 0; i < kColumns + 2; ++i) {
+      rows_[0][i] = rows_[1][i];
+      rows_[1][i] = rows_[2][i];
+      rows_[2][i] = keep(inputs[i], static_cast<const T*>(nullptr));
+    }
+  }
+  __device__ float2 at(int row, int column) const { return widen(rows_[row][column]); }
+
+ private:
+  decltype(keep(float2{}, static_cast<const T*>(nullptr))) rows_[3][kColumns + 2]{};
 };
 
-template <class T>
-__device__ void strip_back(const DepthwiseGelu& conv, const Strip& strip, const T* grad_y, T* grad_x, const Taps& taps,
-                           float2 shift, float2 bias, GradientSums& sums) {
-  using Rows = InputRows<T>;
-  constexpr int kWide = kColumns + 2;
-  const int channel = channel_of();
-  typename Rows::Pair kept[3][kWide];                      // inputs of rows row - 2, row - 1, row
-  float2 above[kWide], level[kWide], below[kWide];         // the convolution's results of rows row - 1, row, row + 1
-  float2 over[kColumns], same[kColumns], under[kColumns];  // gradients of inputs of rows row - 2, row - 1, row
+/// A row of gradients of the convolution's results: of those of y, and GELU's slopes.
+template <class T, int kCount>
+__device__ void load_gradients(const DepthwiseGelu& conv, const DepthwiseGradients<T>& maps, const Strip& strip,
+                               int row, float2 (&grads)[kCount]) {
   const float2 zero{0.0F, 0.0F};
+  float2 slopes[kCount];
+  load_row(conv, maps.grad_y, strip, row, strip.column - 1, zero, grads);
+  load_row(conv, maps.slope, strip, row, strip.column - 1, zero, slopes);
 #pragma unroll
-  for (int i = 0; i < kWide; ++i) {
-    above[i] = level[i] = below[i] = bias;
-    kept[0][i] = kept[1][i] = kept[2][i] = Rows::keep(zero);
-  }
+  for (int i = 0; i < kCount; ++i) grads[i] = grads[i] * slopes[i];
+}
+
+template <class T>
+__device__ void strip_back(const DepthwiseGelu& conv, const DepthwiseGradients<T>& maps, const Strip& strip,
+                           const Taps& taps, float2 shift, GradientSums& sums) {
+  const float2 zero{0.0F, 0.0F};
+  const int channel = channel_of(), end = strip.row + strip.rows;
+  InputWindow<T> inputs;
+  inputs.push(conv, strip, strip.row - 1, shift);
+  inputs.push(conv, strip, strip.row, shift);
+  float2 over[kColumns], same[kColumns], under[kColumns];  // gradients of the inputs of rows row - 1, row, row + 1
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) over[i] = same[i] = under[i] = zero;
 
-  // Gradients of results a row outside the strip count for its inputs, and inputs a row further for those.
-  for (int row = strip.row - 2; row <= strip.row + strip.rows + 1; ++row) {
-    float2 inputs[kWide + 2];
-    load_row(conv, static_cast<const T*>(conv.x), strip, row, strip.column - 2, shift, inputs);
-    add_row<kWide>(taps, inputs, above, level, below);
+    // Results a row outside the strip have gradients for its inputs.
+#pragma unroll 1
+  for (int row = strip.row - 1; row <= end; ++row) {
+    float2 grads[kColumns + 2];
+    load_gradients(conv, maps, strip, row, grads);
+    // Results of a row read inputs of the rows around it by the taps 0 to 2, and hand their gradients back so.
 #pragma unroll
-    for (int i = 0; i < kWide; ++i) {
-      kept[0][i] = kept[1][i];
-      kept[1][i] = kept[2][i];
-      kept[2][i] = Rows::keep(inputs[i + 1]);
-    }
-    if (row >= strip.row) {  // results of row - 1 are whole
-      float2 grads[kWide];
-      load_row(conv, grad_y, strip, row - 1, strip.column - 1, zero, grads);
+    for (int i = 0; i < kColumns; ++i) {
 #pragma unroll
-      for (int i = 0; i < kWide; ++i) {
-        grads[i] = grads[i] * float2{gelu_gradient(above[i].x), gelu_gradient(above[i].y)};
+      for (int tap = 0; tap < 3; ++tap) {
+        add_product(over[i], taps.at[0][tap], grads[i + 2 - tap]);
+        add_product(same[i], taps.at[1][tap], grads[i + 2 - tap]);
+        add_product(under[i], taps.at[2][tap], grads[i + 2 - tap]);
       }
-      // Results of row r read inputs of rows r - 1 to r + 1 by the taps 0 to 2, and hand their gradients back so.
+    }
+    if (row >= strip.row && row < end) {
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) {
+        sums.bias += grads[i + 1];
 #pragma unroll
-        for (int tap = 0; tap < 3; ++tap) {
-          add_product(over[i], taps.at[0][tap], grads[i + 2 - tap]);
-          add_product(same[i], taps.at[1][tap], grads[i + 2 - tap]);
-          add_product(under[i], taps.at[2][tap], grads[i + 2 - tap]);
+        for (int tap = 0; tap < 9; ++tap) {
+          add_product(sums.weight.at[tap / 3][tap % 3], grads[i + 1], inputs.at(tap / 3, i + tap % 3));
         }
       }
-      if (row > strip.row && row <= strip.row + strip.rows) {  // a row of the strip's own
-#pragma unroll
-        for (int i = 0; i < kColumns; ++i) {
-          sums.bias += grads[i + 1];
-#pragma unroll
-          for (int tap = 0; tap < 9; ++tap) {
-            add_product(sums.weight.at[tap / 3][tap % 3], grads[i + 1], Rows::read(kept[tap / 3][i + tap % 3]));
-          }
-        }
-      }
-      if (row >= strip.row + 2) {
-        T* to = grad_x + strip.image + (static_cast<int64_t>(row - 2) * conv.width + strip.column) * conv.channels +
-                channel;
-#pragma unroll
-        for (int i = 0; i < kColumns; ++i) {
-          if (strip.column + i >= conv.width) continue;
-          store_pair(to + i * conv.channels, over[i]);
-          sums.x_bias += over[i];
-        }
-      }
-      move_up(over, same, under, zero);
     }
-    move_up(above, level, below, bias);
+    if (row > strip.row) {
+      T* to = maps.grad_x + strip.image + (static_cast<int64_t>(row - 1) * conv.width + strip.column) * conv.channels +
+              channel;
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i) {
+        if (strip.column + i >= conv.width) continue;
+        store_pair(to + i * conv.channels, over[i]);
+        sums.x_bias += over[i];
+      }
+    }
+    move_up(over, same, under, zero);
+    inputs.push(conv, strip, row + 2, shift);
   }
 }
 
@@ -233,15 +247,15 @@ __device__ void write_sum(float2 sum, float* to, float2 (*shared)[32]) {
 
 template <class T>
 __global__ void __launch_bounds__(32 * kBackwardWarps, kBlocksPerProcessor)
-    backward_kernel(const DepthwiseGelu conv, const T* grad_y, T* grad_x, float* partial) {
+    backward_kernel(const DepthwiseGelu conv, const DepthwiseGradients<T> maps, float* partial) {
   __shared__ float2 shared[kBackwardWarps][32];
   const int channel = channel_of();
   const Taps taps = load_taps(conv.weight, channel);
-  const float2 shift = load_pair(conv.x_bias + channel), bias = load_pair(conv.bias + channel);
+  const float2 shift = load_pair(conv.x_bias + channel);
   GradientSums sums{};
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBackwardWarps, strips = strip_count(conv);
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * kBackwardWarps + warp_of(); i < strips; i += step) {
-    strip_back(conv, strip_at(conv, i), grad_y, grad_x, taps, shift, bias, sums);
+    strip_back(conv, maps, strip_at(conv, i), taps, shift, sums);
   }
   float* own = partial + static_cast<int64_t>(blockIdx.x) * kDepthwiseSums * conv.channels + channel;
 #pragma unroll
@@ -251,26 +265,28 @@ __global__ void __launch_bounds__(32 * kBackwardWarps, kBlocksPerProcessor)
 }
 
 template <class T>
-cudaError_t launch_forward(const DepthwiseGelu& conv, void* y, cudaStream_t stream) {
+cudaError_t launch_forward(const DepthwiseGelu& conv, void* y, void* slope, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((strip_count(conv) + kForwardWarps - 1) / kForwardWarps),
                   static_cast<unsigned>(conv.channels / 64));
-  forward_kernel<T><<<grid, 32 * kForwardWarps, 0, stream>>>(conv, static_cast<T*>(y));
+  forward_kernel<T><<<grid, 32 * kForwardWarps, 0, stream>>>(conv, static_cast<T*>(y), static_cast<T*>(slope));
   return cudaGetLastError();
 }
 
 template <class T>
-cudaError_t launch_backward(const DepthwiseGelu& conv, const void* grad_y, void* grad_x, float* partial,
+cudaError_t launch_backward(const DepthwiseGelu& conv, const DepthwiseBackward& maps, float* partial,
                             cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(depthwise_gelu_parts(conv)), static_cast<unsigned>(conv.channels / 64));
-  backward_kernel<T>
-      <<<grid, 32 * kBackwardWarps, 0, stream>>>(conv, static_cast<const T*>(grad_y), static_cast<T*>(grad_x), partial);
+  const DepthwiseGradients<T> typed{static_cast<const T*>(maps.grad_y), static_cast<const T*>(maps.slope),
+                                    static_cast<T*>(maps.grad_x)};
+  backward_kernel<T><<<grid, 32 * kBackwardWarps, 0, stream>>>(conv, typed, partial);
   return cudaGetLastError();
 }
 
 }  // namespace
 
-cudaError_t depthwise_gelu_forward(const DepthwiseGelu& conv, void* y, cudaStream_t stream) {
-  return conv.bfloat16 ? launch_forward<__nv_bfloat16>(conv, y, stream) : launch_forward<float>(conv, y, stream);
+cudaError_t depthwise_gelu_forward(const DepthwiseGelu& conv, void* y, void* slope, cudaStream_t stream) {
+  return conv.bfloat16 ? launch_forward<__nv_bfloat16>(conv, y, slope, stream)
+                       : launch_forward<float>(conv, y, slope, stream);
 }
 
 int64_t depthwise_gelu_parts(const DepthwiseGelu& conv) {
@@ -278,10 +294,10 @@ int64_t depthwise_gelu_parts(const DepthwiseGelu& conv) {
   return std::clamp<int64_t>(kProcessors * kBlocksPerProcessor * 64 / conv.channels, 1, blocks);
 }
 
-cudaError_t depthwise_gelu_backward(const DepthwiseGelu& conv, const void* grad_y, void* grad_x, float* partial,
+cudaError_t depthwise_gelu_backward(const DepthwiseGelu& conv, const DepthwiseBackward& maps, float* partial,
                                     float* grad_parameters, cudaStream_t stream) {
-  const auto status = conv.bfloat16 ? launch_backward<__nv_bfloat16>(conv, grad_y, grad_x, partial, stream)
-                                    : launch_backward<float>(conv, grad_y, grad_x, partial, stream);
+  const auto status = conv.bfloat16 ? launch_backward<__nv_bfloat16>(conv, maps, partial, stream)
+                                    : launch_backward<float>(conv, maps, partial, stream);
   if (status != cudaSuccess) return status;
   return sum_partials(partial, depthwise_gelu_parts(conv), kDepthwiseSums * conv.channels, grad_parameters, stream);
 }

@@ -17,14 +17,20 @@ struct DepthwiseGelu {
   const float* weight;         ///< [channels, 3, 3]
 };
 
-cudaError_t depthwise_gelu_forward(const DepthwiseGelu& conv, void* y, cudaStream_t stream);
+/// slope: GELU's derivative at the convolution's results, for the backward, of y's type; may be null.
+cudaError_t depthwise_gelu_forward(const DepthwiseGelu& conv, void* y, void* slope, cudaStream_t stream);
 
 /// Rows of grad_parameters: those of weight as [9, channels], then of bias and x_bias.
 constexpr int kDepthwiseSums = 11;
 /// How many partial sums depthwise_gelu_backward() writes.
 int64_t depthwise_gelu_parts(const DepthwiseGelu& conv);
-/// grad_x like x. partial: float32 [depthwise_gelu_parts, 11, channels], scratch; grad_parameters [11, channels].
-cudaError_t depthwise_gelu_backward(const DepthwiseGelu& conv, const void* grad_y, void* grad_x, float* partial,
+/// Like x, all.
+struct DepthwiseBackward {
+  const void *grad_y, *slope;
+  void* grad_x;
+};
+/// partial: float32 [depthwise_gelu_parts, 11, channels], scratch; grad_parameters [11, channels].
+cudaError_t depthwise_gelu_backward(const DepthwiseGelu& conv, const DepthwiseBackward& maps, float* partial,
                                     float* grad_parameters, cudaStream_t stream);
 
 }  // namespace codmoe::ops::cuda

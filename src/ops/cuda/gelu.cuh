@@ -22,10 +22,16 @@ __device__ inline Normal normal_at(float x) {
 /// Exact GELU.
 __device__ inline float gelu(float x) { return x * normal_at(x).below; }
 
-/// The derivative of GELU at x.
-__device__ inline float gelu_gradient(float x) {
+/// Exact GELU at x, and its derivative.
+struct GeluPoint {
+  float value, slope;
+};
+__device__ inline GeluPoint gelu_and_slope(float x) {
   const Normal normal = normal_at(x);
-  return normal.below + x * (0.39894228040143268F * normal.bell);
+  return {x * normal.below, normal.below + x * (0.39894228040143268F * normal.bell)};
 }
+
+/// The derivative of GELU at x.
+__device__ inline float gelu_gradient(float x) { return gelu_and_slope(x).slope; }
 
 }  // namespace codmoe::ops::cuda
