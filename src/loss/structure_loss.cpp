@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "codmoe/ops/structure_terms.h"
+
 namespace codmoe::loss {
 
 void StructureLossOptions::check() const {
@@ -11,24 +13,12 @@ void StructureLossOptions::check() const {
 
 namespace {
 
-at::Tensor sum_of(const at::Tensor& map_b1hw) { return map_b1hw.sum({2, 3}); }
-
 /// w = 1 + weight * |box mean - mask|. The box is separable: two passes of `window` taps instead of window^2.
 at::Tensor pixel_weights(const at::Tensor& mask, const StructureLossOptions& options) {
   const auto window = options.window, half = options.window / 2;
   const auto rows = at::avg_pool2d(mask, {window, 1}, {1, 1}, {half, 0});
   const auto box = at::avg_pool2d(rows, {1, window}, {1, 1}, {0, half});
   return 1 + options.weight * (box - mask).abs();
-}
-
-at::Tensor weighted_loss(const at::Tensor& logits, const at::Tensor& mask, const at::Tensor& weight,
-                         BceWeighting kind) {
-  const auto pixel_bce = at::binary_cross_entropy_with_logits(logits, mask, {}, {}, at::Reduction::None);
-  const auto bce = kind == BceWeighting::legacy ? pixel_bce.mean() : sum_of(weight * pixel_bce) / sum_of(weight);
-  const auto probability = logits.sigmoid();
-  const auto intersection = sum_of(weight * probability * mask);
-  const auto both = sum_of(weight * (probability + mask));
-  return (bce + 1 - (intersection + 1) / (both - intersection + 1)).mean();
 }
 
 }  // namespace
@@ -49,7 +39,7 @@ at::Tensor structure_loss(const std::vector<at::Tensor>& outputs, const at::Tens
     TORCH_CHECK(logits_b1hw.dim() == 4 && logits_b1hw.sizes() == mask_b1hw.sizes(),
                 "structure_loss: logits and mask must be [B, 1, H, W] alike, not ", logits_b1hw.sizes(), " and ",
                 mask_b1hw.sizes());
-    const auto loss = weighted_loss(logits_b1hw.to(wide), mask, weight, options.bce);
+    const auto loss = ops::structure_terms(logits_b1hw.to(wide), mask, weight, options.bce == BceWeighting::fixed);
     total = total.defined() ? total + loss : loss;
   }
   return total;
