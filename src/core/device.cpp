@@ -6,8 +6,12 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
+#include <fstream>
+
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
 #endif
 
 #include "codmoe/core/error.h"
@@ -50,6 +54,30 @@ std::string device_name(const c10::Device& device) {
 
 void synchronize(const c10::Device& device) {
   if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
+
+namespace {
+
+int64_t available_main_memory() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("MemAvailable:")) return std::stoll(line.substr(line.find(':') + 1)) * 1024;
+  }
+  throw Error("/proc/meminfo: names no MemAvailable");
+}
+
+}  // namespace
+
+int64_t free_memory(const c10::Device& device) {
+  if (device.is_cpu()) return available_main_memory();
+#ifdef CODMOE_CUDA
+  const c10::cuda::CUDAGuard guard(device);
+  std::size_t free = 0, total = 0;
+  C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return static_cast<int64_t>(free);
+#else
+  throw Error(fmt::format("{}: this build has no CUDA", device.str()));
+#endif
 }
 
 }  // namespace codmoe::core

@@ -42,8 +42,7 @@ struct Geometry {
   }
 };
 
-Geometry make_geometry(const Augmentation& augmentation, const at::Tensor& image, int64_t size) {
-  const auto height = static_cast<double>(image.size(0)), width = static_cast<double>(image.size(1));
+Geometry make_geometry(const Augmentation& augmentation, double height, double width, int64_t size) {
   const double angle = augmentation.angle * std::numbers::pi / 180;
   const double step = 1 / (augmentation.zoom * static_cast<double>(size));
   return {.cosine = std::cos(angle),
@@ -77,7 +76,8 @@ at::Tensor warp(const at::Tensor& image, const Geometry& geometry, int64_t size)
 at::Tensor resample(const at::Tensor& image, int64_t size, const Augmentation& augmentation) {
   Augmentation unmirrored = augmentation;
   unmirrored.flip = false;
-  at::Tensor square = unmirrored.moves() ? warp(image, make_geometry(augmentation, image, size), size)
+  const auto height = static_cast<double>(image.size(0)), width = static_cast<double>(image.size(1));
+  at::Tensor square = unmirrored.moves() ? warp(image, make_geometry(augmentation, height, width, size), size)
                                          : resize(image, size, size, Interpolation::area);
   if (augmentation.flip) {
     cv::Mat view = as_mat(square);
@@ -139,6 +139,18 @@ Augmentation draw_augmentation(const AugmentOptions& options, uint64_t seed) {
   drawn.saturation = draw_factor(random, options.saturation);
   drawn.sharpness = draw_factor(random, options.sharpness);
   return drawn;
+}
+
+AffineMap target_to_source(const Augmentation& augmentation, int64_t height, int64_t width, int64_t size) {
+  const auto geometry = make_geometry(augmentation, static_cast<double>(height), static_cast<double>(width), size);
+  const auto map = geometry.target_to_source(static_cast<double>(size), 1.0, 1.0);
+  AffineMap values{map(0, 0), map(0, 1), map(0, 2), map(1, 0), map(1, 1), map(1, 2)};
+  if (!augmentation.flip) return values;
+  for (const std::size_t row : {0, 3}) {
+    values[row + 2] += values[row] * static_cast<double>(size - 1);
+    values[row] = -values[row];
+  }
+  return values;
 }
 
 Sample apply_augmentation(const Sample& sample, int64_t size, const Augmentation& augmentation) {

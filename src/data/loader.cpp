@@ -7,24 +7,18 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
-#include <numeric>
 #include <opencv2/core.hpp>
 #include <thread>
 #include <utility>
 
 #include "codmoe/core/error.h"
-#include "codmoe/core/seed.h"
 #include "codmoe/data/image_file.h"
-#include "codmoe/data/random.h"
 #include "epoch.h"
 #include "mat.h"
+#include "order.h"
 
 namespace codmoe::data {
 namespace {
-
-// Streams of the loader's seed.
-constexpr uint64_t kOrderStream = 1;
-constexpr uint64_t kAugmentStream = 2;
 
 /// One epoch: the order of its samples, and the window that moves over it.
 struct Pass {
@@ -64,25 +58,26 @@ Sample read_sample(const Item& item) {
 class Loader::Workers {
  public:
   Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
-          uint64_t seed, bool pin_memory);
+          uint64_t seed, bool pin_memory, std::shared_ptr<const SampleCache> cache);
   ~Workers();
 
   void start(int64_t epoch, int64_t first_batch);
   std::optional<Batch> next();
-  int64_t batches() const;
+  int64_t batches() const { return batches_; }
 
  private:
-  std::vector<int64_t> order_of(int64_t epoch) const;
   Batch make_batch(const std::vector<int64_t>& order, int64_t index) const;
   std::shared_ptr<Pass> wait_for_pass(const std::shared_ptr<Pass>& last);
   void work();
   void fill(const Pass& pass, const Task& task) const;
 
   const std::shared_ptr<const Dataset> dataset_;
+  const std::shared_ptr<const SampleCache> cache_;
   const LoaderOptions options_;
   const AugmentOptions augment_;
   const uint64_t seed_;
   const bool pin_memory_;
+  const int64_t batches_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<Pass> pass_;
@@ -91,16 +86,15 @@ class Loader::Workers {
 };
 
 Loader::Workers::Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
-                         const AugmentOptions& augment, uint64_t seed, bool pin_memory)
+                         const AugmentOptions& augment, uint64_t seed, bool pin_memory,
+                         std::shared_ptr<const SampleCache> cache)
     : dataset_(std::move(dataset)),
+      cache_(std::move(cache)),
       options_(options),
       augment_(augment),
       seed_(seed),
-      pin_memory_(pin_memory && at::hasCUDA()) {
-  if (batches() == 0) {
-    throw core::Error(fmt::format("{}: {} images make no full batch of {}, and drop_last leaves out the rest",
-                                  dataset_->dir().string(), dataset_->size(), options_.batch_size));
-  }
+      pin_memory_(pin_memory && at::hasCUDA()),
+      batches_(batch_count(*dataset_, options_)) {
   cv::setNumThreads(1);  // the workers are the parallelism
   for (int64_t i = 0; i < thread_count(options_.threads); ++i) threads_.emplace_back([this] { work(); });
 }
@@ -115,21 +109,8 @@ Loader::Workers::~Workers() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-int64_t Loader::Workers::batches() const {
-  const int64_t rest = options_.drop_last ? 0 : options_.batch_size - 1;
-  return (dataset_->size() + rest) / options_.batch_size;
-}
-
-std::vector<int64_t> Loader::Workers::order_of(int64_t epoch) const {
-  std::vector<int64_t> order(static_cast<std::size_t>(dataset_->size()));
-  std::iota(order.begin(), order.end(), 0);
-  if (options_.shuffle) Random(core::mix_seed(seed_, kOrderStream, static_cast<uint64_t>(epoch))).shuffle(order);
-  return order;
-}
-
 Batch Loader::Workers::make_batch(const std::vector<int64_t>& order, int64_t index) const {
-  const int64_t first = index * options_.batch_size;
-  const int64_t rows = std::min(options_.batch_size, std::ssize(order) - first);
+  const auto [first, rows] = batch_span(std::ssize(order), options_, index);
   const auto memory = at::TensorOptions(at::kByte).pinned_memory(pin_memory_);
   Batch batch{at::empty({rows, 3, options_.size, options_.size}, memory),
               at::empty({rows, 1, options_.size, options_.size}, memory),
@@ -143,7 +124,8 @@ Batch Loader::Workers::make_batch(const std::vector<int64_t>& order, int64_t ind
 void Loader::Workers::start(int64_t epoch, int64_t first_batch) {
   TORCH_CHECK(first_batch >= 0 && first_batch <= batches(), "loader: first batch must be in 0 ... ", batches(), ", is ",
               first_batch);
-  auto pass = std::make_shared<Pass>(Pass{epoch, order_of(epoch), nullptr});
+  auto pass =
+      std::make_shared<Pass>(Pass{epoch, sample_order(dataset_->size(), options_.shuffle, seed_, epoch), nullptr});
   const auto* order = &pass->order;
   pass->window = std::make_unique<Epoch>(first_batch, batches(), options_.batch_size, options_.prefetch,
                                          [this, order](int64_t index) { return make_batch(*order, index); });
@@ -182,15 +164,14 @@ void Loader::Workers::work() {
 
 void Loader::Workers::fill(const Pass& pass, const Task& task) const {
   const int64_t index = pass.order[static_cast<std::size_t>(task.slot->first + task.row)];
-  const uint64_t stream = core::mix_seed(seed_, kAugmentStream, static_cast<uint64_t>(pass.epoch));
-  const Augmentation drawn = draw_augmentation(augment_, core::mix_seed(stream, static_cast<uint64_t>(index)));
-  const Sample sample = read_sample(dataset_->item(index));
+  const Augmentation drawn = augmentation_of(augment_, seed_, pass.epoch, index);
+  const Sample sample = cache_ ? cache_->sample(index) : read_sample(dataset_->item(index));
   write_row(apply_augmentation(sample, options_.size, drawn), task.slot->batch, task.row);
 }
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
-               uint64_t seed, bool pin_memory)
-    : workers_(std::make_unique<Workers>(std::move(dataset), options, augment, seed, pin_memory)) {}
+               uint64_t seed, bool pin_memory, std::shared_ptr<const SampleCache> cache)
+    : workers_(std::make_unique<Workers>(std::move(dataset), options, augment, seed, pin_memory, std::move(cache))) {}
 
 Loader::~Loader() = default;
 

@@ -59,7 +59,8 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       device_(device),
       train_(open_training_set(options.data.train)),
       val_(open_dataset(options.data.val)),
-      loader_(train_, options.data.loader, options.data.augment, static_cast<uint64_t>(options.seed), device.is_cuda()),
+      batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
+                                       static_cast<uint64_t>(options.seed), device)),
       model_(make_model(options, device)),
       step_(model_, options, device) {}
 
@@ -77,7 +78,7 @@ void Trainer::resume(const fs::path& step_folder) {
 }
 
 int64_t Trainer::steps_per_epoch() const {
-  return (loader_.batches_per_epoch() + options_.engine.accumulate - 1) / options_.engine.accumulate;
+  return (batches_->batches_per_epoch() + options_.engine.accumulate - 1) / options_.engine.accumulate;
 }
 
 double Trainer::lr_factor_now() const {
@@ -104,7 +105,7 @@ void Trainer::run() {
 std::vector<data::Batch> Trainer::next_group() {
   std::vector<data::Batch> group;
   while (static_cast<int64_t>(group.size()) < options_.engine.accumulate) {
-    auto batch = loader_.next();
+    auto batch = batches_->next();
     if (!batch) break;
     group.push_back(std::move(*batch));
   }
@@ -115,7 +116,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   model_->train();
   freeze_for_epoch(*model_, step_.optimizer(), options_.model.backbone, progress_.epoch);
   whole_epoch_ = progress_.batch == 0;
-  loader_.start(progress_.epoch, progress_.batch);
+  batches_->start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {
     const auto loss = step_.run(group, progress_.epoch, lr_factor_now());
     progress_.step += 1;

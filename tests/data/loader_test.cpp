@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "batches.h"
 #include "test_files.h"
 
 namespace codmoe::data {
@@ -26,25 +27,12 @@ class LoaderTest : public FolderTest {
                                     false);
   }
 
-  static std::vector<Batch> rest_of(Loader& loader) {
-    std::vector<Batch> batches;
-    while (auto batch = loader.next()) batches.push_back(*batch);
-    return batches;
-  }
   std::vector<Batch> epoch(int64_t number, int64_t first = 0, uint64_t seed = 5) const {
     const auto loader = make({}, seed);
     loader->start(number, first);
     return rest_of(*loader);
   }
 
-  static void expect_same(const std::vector<Batch>& a, const std::vector<Batch>& b) {
-    ASSERT_EQ(a.size(), b.size());
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      EXPECT_EQ(a[i].names, b[i].names) << "batch " << i;
-      EXPECT_TRUE(at::equal(a[i].images, b[i].images)) << "batch " << i;
-      EXPECT_TRUE(at::equal(a[i].masks, b[i].masks)) << "batch " << i;
-    }
-  }
   static std::vector<std::string> names_of(const std::vector<Batch>& batches) {
     std::vector<std::string> names;
     for (const Batch& batch : batches) names.insert(names.end(), batch.names.begin(), batch.names.end());

@@ -3,6 +3,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <string>
 
 namespace codmoe::core {
@@ -16,5 +17,8 @@ std::string device_name(const c10::Device& device);
 
 /// Waits for everything queued on the device; nothing to do on the CPU. @throws c10::Error where the GPU failed.
 void synchronize(const c10::Device& device);
+
+/// Bytes that could be allocated now: of a CUDA device, or of the machine's main memory (Linux's MemAvailable).
+int64_t free_memory(const c10::Device& device);
 
 }  // namespace codmoe::core

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 
 #include "codmoe/core/options.h"
@@ -53,6 +54,12 @@ struct Augmentation {
 
 /// A pure function of options and seed.
 Augmentation draw_augmentation(const AugmentOptions& options, uint64_t seed);
+
+/// From the centre of a target pixel to a place in the source, both with pixel centres at whole numbers: row 0 gives
+/// x = map[0] * x' + map[1] * y' + map[2], row 1 y. The mirror image is in it.
+using AffineMap = std::array<double, 6>;
+/// Of a source of these sizes and a target of size x size.
+AffineMap target_to_source(const Augmentation& augmentation, int64_t height, int64_t width, int64_t size);
 
 /// Photograph and mask of one size.
 struct Sample {

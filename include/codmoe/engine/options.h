@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "codmoe/data/loader.h"
+#include "codmoe/data/batch_source.h"
 #include "codmoe/loss/structure_loss.h"
 #include "codmoe/model/detector.h"
 
@@ -32,6 +32,7 @@ struct DataOptions {
   data::DatasetOptions val;  ///< `dir` empty: no validation
   data::LoaderOptions loader;
   data::AugmentOptions augment;
+  data::Cache cache = data::Cache::automatic;  ///< of the training set
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -39,6 +40,7 @@ struct DataOptions {
     visit("val", val);
     visit("loader", loader);
     visit("augment", augment);
+    visit("cache", cache);
   }
 };
 

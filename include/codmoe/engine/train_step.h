@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "codmoe/core/cuda_graph.h"
-#include "codmoe/data/loader.h"
+#include "codmoe/data/batch_source.h"
 #include "codmoe/engine/adamw.h"
 #include "codmoe/moe/telemetry.h"
 

@@ -48,7 +48,7 @@ class Trainer {
   std::filesystem::path folder_;
   c10::Device device_;
   std::shared_ptr<const data::Dataset> train_, val_;
-  data::Loader loader_;
+  std::unique_ptr<data::BatchSource> batches_;
   model::Detector model_;
   TrainStep step_;
   Progress progress_;

@@ -9,17 +9,18 @@ namespace {
 
 constexpr int kLanes = 32;  ///< columns, or pairs of them, of a block
 constexpr int kGroups = 8;  ///< that share the rows of a block
+constexpr int kPartialGroups = 32;
 constexpr int kUnroll = 8;
 constexpr int64_t kParts = 264;  ///< blocks of the same columns: twice the H100's multiprocessors
 
-__global__ void __launch_bounds__(kLanes* kGroups)
+__global__ void __launch_bounds__(kLanes* kPartialGroups)
     sum_partials_kernel(const float* partial, int count, int columns, float* sums) {
-  __shared__ float shared[kGroups][kLanes];
+  __shared__ float shared[kPartialGroups][kLanes];
   const int column = static_cast<int>(blockIdx.x) * kLanes + static_cast<int>(threadIdx.x);
   float sum = 0.0F;
   if (column < columns) {
 #pragma unroll 4
-    for (int i = static_cast<int>(threadIdx.y); i < count; i += kGroups) {
+    for (int i = static_cast<int>(threadIdx.y); i < count; i += kPartialGroups) {
       sum += partial[static_cast<int64_t>(i) * columns + column];
     }
   }
@@ -28,7 +29,7 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   if (threadIdx.y > 0 || column >= columns) return;
   float total = 0.0F;
 #pragma unroll
-  for (int g = 0; g < kGroups; ++g) total += shared[g][threadIdx.x];
+  for (int g = 0; g < kPartialGroups; ++g) total += shared[g][threadIdx.x];
   sums[column] = total;
 }
 
@@ -71,8 +72,8 @@ cudaError_t launch(const ColumnSums& sums, int64_t parts, float* partial, cudaSt
 
 cudaError_t sum_partials(const float* partial, int64_t count, int64_t columns, float* sums, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((columns + kLanes - 1) / kLanes);
-  sum_partials_kernel<<<blocks, dim3(kLanes, kGroups), 0, stream>>>(partial, static_cast<int>(count),
-                                                                    static_cast<int>(columns), sums);
+  sum_partials_kernel<<<blocks, dim3(kLanes, kPartialGroups), 0, stream>>>(partial, static_cast<int>(count),
+                                                                           static_cast<int>(columns), sums);
   return cudaGetLastError();
 }
 

@@ -12,8 +12,8 @@ namespace codmoe::ops::cuda {
 namespace {
 
 constexpr int kColumns = 4;
-constexpr int kRows = 22;  ///< of a strip
-constexpr int kForwardWarps = 8;
+constexpr int kRows = 44;  ///< of a strip
+constexpr int kForwardWarps = 4;
 constexpr int kBackwardWarps = 4;
 constexpr int kBlocksPerProcessor = 4;  ///< of the backward
 constexpr int kProcessors = 132;        ///< of the H100

@@ -1,0 +1,88 @@
+// Where batches come from: files read as they are needed, or samples that are kept decoded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codmoe/core/options.h"
+#include "codmoe/data/augment.h"
+#include "codmoe/data/dataset.h"
+
+namespace codmoe::data {
+
+/// B samples of one size.
+struct Batch {
+  at::Tensor images;  ///< uint8 [B, 3, S, S], RGB
+  at::Tensor masks;   ///< uint8 [B, 1, S, S], 0 ... 255, soft at the edges
+  std::vector<std::string> names;
+};
+
+/// How a dataset is cut into batches.
+struct LoaderOptions {
+  int64_t batch_size = 16;
+  int64_t size = 352;      ///< side of the square batch, pixels
+  int64_t threads = 0;     ///< workers; 0: one a core, 16 at most
+  int64_t prefetch = 4;    ///< batches in preparation or ready, which bounds the memory
+  bool shuffle = true;     ///< a new order every epoch
+  bool drop_last = false;  ///< leave out a last batch that is not full
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("batch_size", batch_size, core::between(1, 65536));
+    visit("size", size, core::between(8, 8192));
+    visit("threads", threads, core::between(0, 1024));
+    visit("prefetch", prefetch, core::between(1, 1024));
+    visit("shuffle", shuffle);
+    visit("drop_last", drop_last);
+  }
+};
+
+/// Where decoded samples are kept between epochs.
+enum class Cache {
+  automatic,  ///< gpu on a CUDA device where they take no more than a third of its free memory, else ram where they
+              ///< take no more than half of what is available, else none; says which
+  none,       ///< files are read in every epoch
+  ram,        ///< decoded once, changed by worker threads
+  gpu         ///< decoded once, changed on the device
+};
+constexpr auto enum_names(Cache) {
+  return core::names<Cache>(
+      {{"auto", Cache::automatic}, {"none", Cache::none}, {"ram", Cache::ram}, {"gpu", Cache::gpu}});
+}
+
+/// Batches of an epoch in order. Which batch holds what, and how each sample is changed, depends on (seed, epoch,
+/// position in the epoch) alone, and an epoch can be resumed at any batch.
+///
+/// One consumer: start() and next() are called from one thread. Destruction and start() may come at any moment.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+
+  /// Begins an epoch at `first_batch` (0 ... batches_per_epoch()); what was left of another is dropped.
+  /// @throws c10::Error for another first batch.
+  virtual void start(int64_t epoch, int64_t first_batch = 0) = 0;
+
+  /// The next batch in order; nothing once the epoch is over, or before start().
+  /// @throws core::Error naming the file, at the batch that holds it; the epoch is over then.
+  virtual std::optional<Batch> next() = 0;
+
+  /// Whole batches, and a last one that is not full unless `drop_last`.
+  virtual int64_t batches_per_epoch() const = 0;
+};
+
+/// The source of a training run on `device`. Where samples are kept they are decoded here, with a progress line; such
+/// as are more than twice as large as the batches are reduced to less.
+/// @throws core::Error naming a file that is damaged, where what was asked for doesn't fit, or where `drop_last` leaves
+/// no
+///   batch; core::UsageError for `gpu` without a CUDA device.
+std::unique_ptr<BatchSource> make_batch_source(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
+                                               const AugmentOptions& augment, Cache cache, uint64_t seed,
+                                               c10::Device device);
+
+}  // namespace codmoe::data

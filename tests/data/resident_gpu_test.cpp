@@ -1,0 +1,63 @@
+// Samples on the GPU, changed there, beside the same read and changed on the CPU.
+#include "batches.h"
+#include "codmoe/data/loader.h"
+#include "codmoe/data/synth.h"
+#include "support/cuda.h"
+#include "test_files.h"
+
+namespace codmoe::data {
+namespace {
+
+class ResidentGpu : public FolderTest {
+ protected:
+  void SetUp() override {
+    if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+    FolderTest::SetUp();
+    write_synth(dir_ / "set", {.count = 10, .size = 96, .seed = 3});
+    dataset_ = std::make_shared<Dataset>(DatasetOptions{dir_ / "set", {}});
+    options_ = {.batch_size = 4, .size = 64, .threads = 2, .prefetch = 2};
+  }
+
+  std::vector<Batch> epoch(Cache cache, const AugmentOptions& augment, int64_t first = 0) const {
+    const auto source = make_batch_source(dataset_, options_, augment, cache, 5, {c10::kCUDA, 0});
+    source->start(1, first);
+    return rest_of(*source);
+  }
+
+  std::shared_ptr<const Dataset> dataset_;
+  LoaderOptions options_;
+};
+
+double mean_deviation(const at::Tensor& a, const at::Tensor& b) {
+  return (a.cpu().to(at::kDouble) - b.cpu().to(at::kDouble)).abs().mean().item<double>();
+}
+
+/// OpenCV interpolates with weights in 32ths of a pixel and rounds them; so a grey level or two of noisy pictures.
+TEST_F(ResidentGpu, ChangesAsTheCpuDoes) {
+  AugmentOptions geometry;
+  geometry.brightness = geometry.contrast = geometry.saturation = geometry.sharpness = 0;
+  AugmentOptions colours;
+  colours.rotate = 1e-9;  // the way of the warp on the CPU too
+  colours.flip = colours.crop = colours.scale = 0;
+  for (const auto& augment : {AugmentOptions{}, geometry, colours}) {
+    const auto expected = epoch(Cache::none, augment), actual = epoch(Cache::gpu, augment);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      EXPECT_EQ(actual[i].names, expected[i].names);
+      EXPECT_TRUE(actual[i].images.is_cuda());
+      EXPECT_EQ(actual[i].images.sizes(), expected[i].images.sizes());
+      EXPECT_LE(mean_deviation(actual[i].images, expected[i].images), 1.0) << i;
+      EXPECT_LE(mean_deviation(actual[i].masks, expected[i].masks), 0.5) << i;
+      EXPECT_GE(mean_deviation(actual[i].images, expected[i].images.flip(3)), 5.0) << i;
+    }
+  }
+}
+
+TEST_F(ResidentGpu, GivesTheSameBytesAgainAndAfterAResume) {
+  const auto all = epoch(Cache::gpu, {});
+  expect_same(epoch(Cache::gpu, {}), all);
+  expect_same(epoch(Cache::gpu, {}, 2), {all[2]});
+}
+
+}  // namespace
+}  // namespace codmoe::data
