@@ -6,6 +6,7 @@
 #include "codmoe/core/device.h"
 #include "codmoe/core/error.h"
 #include "codmoe/data/loader.h"
+#include "order.h"
 #include "resident.h"
 
 namespace codmoe::data {
