@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/synth.h"
+#include "codmoe/report/doctor.h"
 #include "common/cli.h"
 
 namespace fs = std::filesystem;
@@ -55,53 +57,52 @@ void run_synth(const fs::path& output, const data::SynthOptions& options) {
   }
 }
 
-data::Examination examine(const fs::path& dir) {
-  std::optional<core::ProgressLine> line;
-  return data::examine(dir, [&](int64_t done, int64_t total) {
-    if (!line) line.emplace("reading", total, "pairs");
+/// A progress line that begins with the first item.
+data::DoctorProgress progress_of(std::optional<core::ProgressLine>& line, const char* title, const char* unit) {
+  return [&line, title, unit](int64_t done, int64_t total) {
+    if (!line) line.emplace(title, total, unit);
     line->update(done);
-  });
+  };
 }
 
-void run_check(const std::vector<fs::path>& dirs) {
+data::Examination examine(const fs::path& dir) {
+  std::optional<core::ProgressLine> line;
+  return data::examine(dir, progress_of(line, "reading", "pairs"));
+}
+
+/// Where findings go besides the terminal.
+struct CheckOutput {
+  fs::path json, report;
+};
+
+std::vector<data::Examination> examine_all(const std::vector<fs::path>& dirs) {
+  std::vector<data::Examination> sets;
+  for (const fs::path& dir : dirs) sets.push_back(examine(dir));
+  std::optional<core::ProgressLine> line;
+  data::find_copies(sets, progress_of(line, "comparing", "images"));
+  return sets;
+}
+
+void run_check(const std::vector<fs::path>& dirs, const CheckOutput& output) {
+  const std::vector<data::Examination> sets = examine_all(dirs);
+  fmt::print("{}", report::format_examinations(sets));
+  if (!output.json.empty()) core::write_file_atomically(output.json, report::to_json(sets).dump(2) + "\n");
+  if (!output.report.empty()) {
+    report::write_examination_page(output.report, sets);
+    fmt::print("report: {}\n", (output.report / "index.html").string());
+  }
   std::vector<std::string> falsified;
-  for (const fs::path& dir : dirs) {
-    const data::Examination result = examine(dir);
-    for (const data::Finding& finding : result.findings) {
-      fmt::print("{:5}  {:14}  {}: {}\n", finding.falsifies ? "fault" : "note", core::name_of(finding.fault),
-                 finding.file.string(), finding.detail);
-    }
-    const auto faults = std::count_if(result.findings.begin(), result.findings.end(),
-                                      [](const data::Finding& finding) { return finding.falsifies; });
-    fmt::print("{}: {} pairs read, {} faults, {} notes\n", dir.string(), result.pairs.size(), faults,
-               std::ssize(result.findings) - faults);
-    if (result.falsifies_scores()) falsified.push_back(dir.string());
+  for (const data::Examination& set : sets) {
+    if (set.falsifies_scores()) falsified.push_back(set.dir.string());
   }
   if (!falsified.empty()) {
     throw core::Error(fmt::format("scores over {} would be wrong: see the faults above", fmt::join(falsified, ", ")));
   }
 }
 
-template <class Value>
-void print_spread(const char* what, const data::Examination& result, const char* format, Value value) {
-  std::vector<double> values;
-  for (const data::PairFacts& pair : result.pairs) values.push_back(value(pair));
-  std::sort(values.begin(), values.end());
-  const auto print = [&](double number) { return fmt::format(fmt::runtime(format), number); };
-  fmt::print("{:10} {:>9} {:>9} {:>9}\n", what, print(values.front()), print(values[values.size() / 2]),
-             print(values.back()));
-}
-
 void run_info(const fs::path& dir) {
   if (!fs::is_directory(dir)) throw core::UsageError(fmt::format("info: {} is no dataset folder", dir.string()));
-  const data::Examination result = examine(dir);
-  fmt::print("{}: {} pairs, {} findings (codmoe-data check lists them)\n", dir.string(), result.pairs.size(),
-             result.findings.size());
-  if (result.pairs.empty()) return;
-  fmt::print("{:10} {:>9} {:>9} {:>9}\n", "", "least", "median", "most");
-  print_spread("width", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.width); });
-  print_spread("height", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.height); });
-  print_spread("coverage", result, "{:.2f} %", [](const auto& pair) { return 100 * pair.coverage; });
+  fmt::print("{}", report::format_examinations(std::vector{examine(dir)}));
 }
 
 /// What the command line asks for.
@@ -109,6 +110,7 @@ struct Command {
   apps::CommonOptions common;
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
+  CheckOutput check;
   fs::path described;
   std::function<void()> run;
 };
@@ -124,8 +126,10 @@ void declare(CLI::App& app, Command& command) {
       "image that its objects take; --fineness is how much finer their texture is than the background's.");
   synth->callback([&] { command.run = [&] { run_synth(command.common.output, command.synth); }; });
   auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
-  check->add_option("DIR", command.dirs, "dataset folders")->required();
-  check->callback([&] { command.run = [&] { run_check(command.dirs); }; });
+  check->add_option("DIR", command.dirs, "dataset folders; copies are looked for between them too")->required();
+  check->add_option("--json", command.check.json, "write all findings and statistics to this file");
+  check->add_option("--report", command.check.report, "write a page with thumbnails into this folder");
+  check->callback([&] { command.run = [&] { run_check(command.dirs, command.check); }; });
   auto* info = app.add_subcommand("info", "Describe a dataset folder");
   info->add_option("DIR", command.described, "dataset folder")->required();
   info->callback([&] { command.run = [&] { run_info(command.described); }; });
