@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,11 +29,41 @@ using namespace codmoe;
 struct OptionMaker {
   CLI::App& app;
 
-  template <class T>
-  void operator()(const std::string& key, T& field, const core::Range& range = {}) const {
+  static std::string flag_of(const std::string& key) {
     std::string flag = "--" + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
-    app.add_option(flag, field, range.text())->capture_default_str()->check([range](const std::string& text) {
+    return flag;
+  }
+
+  void operator()(const std::string& key, fs::path& field) const { app.add_option(flag_of(key), field, "folder"); }
+
+  /// NAME or NAME=WEIGHT, separated by commas.
+  void operator()(const std::string& key, std::map<std::string, double>& field, const core::Range& range) const {
+    const auto read = [&field, range, key](const std::vector<std::string>& entries) {
+      field.clear();
+      for (const std::string& entry : entries) {
+        const std::size_t sign = entry.find('=');
+        double weight = 1;
+        const bool good = sign == std::string::npos || CLI::detail::lexical_cast(entry.substr(sign + 1), weight);
+        if (!good || !range.contains(weight)) {
+          throw core::UsageError(fmt::format("{}: a weight must be {}; it is '{}'", flag_of(key), range.text(), entry));
+        }
+        field[entry.substr(0, sign)] += weight;
+      }
+    };
+    app.add_option_function<std::vector<std::string>>(flag_of(key), read, "NAME or NAME=WEIGHT, by commas")
+        ->delimiter(',')
+        ->default_str(fmt::format("{}", fmt::join(names_of(field), ",")));
+  }
+  static std::vector<std::string> names_of(const std::map<std::string, double>& weights) {
+    std::vector<std::string> names;
+    for (const auto& [name, weight] : weights) names.push_back(name);
+    return names;
+  }
+
+  template <class T>
+  void operator()(const std::string& key, T& field, const core::Range& range = {}) const {
+    app.add_option(flag_of(key), field, range.text())->capture_default_str()->check([range](const std::string& text) {
       double value = 0;
       const bool good = CLI::detail::lexical_cast(text, value) && range.contains(value);
       return good ? std::string() : fmt::format("must be {}; it is '{}'", range.text(), text);
@@ -123,7 +154,10 @@ void declare(CLI::App& app, Command& command) {
   command.synth.fields(OptionMaker{*synth});
   synth->footer(
       "The last --held-out images are listed in val.txt, the others in train.txt. Coverage is the part of an\n"
-      "image that its objects take; --fineness is how much finer their texture is than the background's.");
+      "image that its objects take; --fineness is how much finer their texture is than the background's.\n"
+      "--kinds mixes texture, background-matching, disruptive, blurred-edge, many and tiny by weight.\n"
+      "With --cutouts (images with alpha) and --backgrounds, objects are pasted instead, and --match is how far they\n"
+      "take their surroundings' colours and texture.");
   synth->callback([&] { command.run = [&] { run_synth(command.common.output, command.synth); }; });
   auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
   check->add_option("DIR", command.dirs, "dataset folders; copies are looked for between them too")->required();
