@@ -14,7 +14,10 @@
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
+#include "codmoe/data/contact_sheet.h"
+#include "codmoe/data/dataset.h"
 #include "codmoe/data/doctor.h"
+#include "codmoe/data/image_file.h"
 #include "codmoe/data/synth.h"
 #include "codmoe/report/doctor.h"
 #include "common/cli.h"
@@ -131,8 +134,9 @@ void run_check(const std::vector<fs::path>& dirs, const CheckOutput& output) {
   }
 }
 
-void run_info(const fs::path& dir) {
+void run_info(const fs::path& dir, const fs::path& grid) {
   if (!fs::is_directory(dir)) throw core::UsageError(fmt::format("info: {} is no dataset folder", dir.string()));
+  if (!grid.empty()) return data::write_png(grid, data::contact_sheet(data::Dataset({dir, {}})));
   fmt::print("{}", report::format_examinations(std::vector{examine(dir)}));
 }
 
@@ -142,7 +146,7 @@ struct Command {
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
   CheckOutput check;
-  fs::path described;
+  fs::path described, grid;
   std::function<void()> run;
 };
 
@@ -166,7 +170,8 @@ void declare(CLI::App& app, Command& command) {
   check->callback([&] { command.run = [&] { run_check(command.dirs, command.check); }; });
   auto* info = app.add_subcommand("info", "Describe a dataset folder");
   info->add_option("DIR", command.described, "dataset folder")->required();
-  info->callback([&] { command.run = [&] { run_info(command.described); }; });
+  info->add_option("--grid", command.grid, "write a picture of samples with their masks to this PNG file instead");
+  info->callback([&] { command.run = [&] { run_info(command.described, command.grid); }; });
 }
 
 }  // namespace

@@ -103,6 +103,7 @@ std::vector<float> heights(int64_t size, const std::vector<Blob>& blobs, uint32_
   std::vector<float> field;
   field.reserve(static_cast<std::size_t>(size * size));
   const float pixel = 1 / static_cast<float>(size);
+  GradientNoise coarse(seed), fine(seed + 1);
   for (int64_t row = 0; row < size; ++row) {
     for (int64_t column = 0; column < size; ++column) {
       const float x = (static_cast<float>(column) + 0.5F) * pixel, y = (static_cast<float>(row) + 0.5F) * pixel;
@@ -110,8 +111,7 @@ std::vector<float> heights(int64_t size, const std::vector<Blob>& blobs, uint32_
       for (const Blob& blob : blobs) {
         if (blob.most(x, y) > highest) highest = std::max(highest, blob.height(x, y));
       }
-      field.push_back(highest + 0.10F * gradient_noise(8 * x, 8 * y, seed) +
-                      0.04F * gradient_noise(18 * x, 18 * y, seed + 1));
+      field.push_back(highest + 0.10F * coarse.at(8 * x, 8 * y) + 0.04F * fine.at(18 * x, 18 * y));
     }
   }
   return field;
