@@ -68,21 +68,22 @@ void match_colours(cv::Mat& lab, const cv::Mat& shows, const cv::Mat& target, do
   cv::merge(planes.data(), 3, lab);
 }
 
-/// Each octave band's deviation, changed by at most three.
-void match_bands(cv::Mat& lightness, const cv::Mat& alpha, const cv::Mat& target, double strength) {
+/// Each octave band's deviation, changed by at most five.
+void match_bands(cv::Mat& plane, const cv::Mat& alpha, const cv::Mat& target, double strength) {
+  constexpr double kMostGain = 5;
   const cv::Mat shows = alpha > 0.5;
-  cv::Mat object = lightness, surroundings = target, result = cv::Mat::zeros(lightness.size(), CV_32F);
+  cv::Mat object = plane, surroundings = target, result = cv::Mat::zeros(plane.size(), CV_32F);
   for (const double sigma : {1.0, 2.0, 4.0}) {
-    const cv::Mat smooth = masked_blur(lightness, alpha, sigma);
+    const cv::Mat smooth = masked_blur(plane, alpha, sigma);
     cv::Mat smooth_target;
     cv::GaussianBlur(target, smooth_target, {}, sigma);
     const cv::Mat band = object - smooth, band_target = surroundings - smooth_target;
-    const double gain = std::clamp(deviation_of(band_target) / std::max(deviation_of(band, shows), 1e-2), 1.0 / 3, 3.0);
-    result += band * (1 + strength * (gain - 1));
+    const double ratio = deviation_of(band_target) / std::max(deviation_of(band, shows), 1e-2);
+    result += band * (1 + strength * (std::clamp(ratio, 1 / kMostGain, kMostGain) - 1));
     object = smooth;
     surroundings = smooth_target;
   }
-  lightness = result + object;
+  plane = result + object;
 }
 
 }  // namespace
@@ -128,11 +129,13 @@ void match_surroundings(Cutout& cutout, const cv::Mat& surroundings, double stre
   cv::cvtColor(cutout.rgb, lab, cv::COLOR_RGB2Lab);
   cv::cvtColor(surroundings, target, cv::COLOR_RGB2Lab);
   match_colours(lab, shows, target, strength);
-  cv::Mat lightness, lightness_target;
-  cv::extractChannel(lab, lightness, 0);
-  cv::extractChannel(target, lightness_target, 0);
-  match_bands(lightness, cutout.alpha, lightness_target, strength);
-  cv::insertChannel(lightness, lab, 0);
+  for (int c = 0; c < 3; ++c) {
+    cv::Mat plane, plane_target;
+    cv::extractChannel(lab, plane, c);
+    cv::extractChannel(target, plane_target, c);
+    match_bands(plane, cutout.alpha, plane_target, strength);
+    cv::insertChannel(plane, lab, c);
+  }
   cv::cvtColor(lab, cutout.rgb, cv::COLOR_Lab2RGB);
 }
 

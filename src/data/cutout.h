@@ -30,7 +30,7 @@ struct Pose {
 Cutout transform(const Cutout& cutout, const Pose& pose);
 
 /// Gives the object its surroundings' colours (mean and deviation of each channel of CIE Lab: Reinhard et al., "Color
-/// transfer between images", 2001) and their texture (deviation of three octave bands of lightness).
+/// transfer between images", 2001) and their texture (deviation of three octave bands of each).
 /// @param surroundings  RGB like cutout.rgb, of the same size
 /// @param strength  0 ... 1
 void match_surroundings(Cutout& cutout, const cv::Mat& surroundings, double strength);

@@ -139,7 +139,7 @@ Canvas make_canvas(const Texture& light, const Shape& shape, const Style& style,
 
 /// Pushes patches to the ends of the palette: many on the object, fewer around it, and some across the outline.
 void add_blotches(std::vector<float>& pattern, const Canvas& canvas, Random& random) {
-  constexpr float kOnObject = 0.2F, kAround = 0.55F, kRamp = 0.06F, kContrast = 1.7F;
+  constexpr float kOnObject = 0.15F, kAround = 0.55F, kRamp = 0.06F, kContrast = 2.0F;
   const Texture blotches{.angle = static_cast<float>(random.uniform(0, std::numbers::pi)),
                          .wavelength = static_cast<float>(canvas.size) * static_cast<float>(random.uniform(0.1, 0.14)),
                          .stretch = 1.5F,

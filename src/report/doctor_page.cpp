@@ -25,6 +25,7 @@ constexpr const char* finding_style = R"css(
 .location { display: block; width: 100%; max-width: 14rem; height: auto; border: 1px solid var(--line); }
 .location rect { fill: var(--bar); }
 .findings .pictures figure { max-width: 50%; }
+.scroll + .scroll { margin-top: 1.5rem; }
 )css";
 
 const char* weight_of(bool falsifies) { return falsifies ? "<span class=\"fault\">falsifies scores</span>" : "note"; }

@@ -72,9 +72,9 @@ core::Json set_json(const data::Examination& set) {
                   {"notes", std::ssize(set.findings) - faults},
                   {"kinds", core::Json::object()},
                   {"findings", findings_json(set)}};
-  for (const data::Finding& finding : set.findings) {
-    auto& count = json["kinds"][std::string(core::name_of(finding.fault))];
-    count = count.is_null() ? 1 : count.get<int64_t>() + 1;
+  for (const KindOfFinding& kind : by_kind(set)) {  // one kind may be a fault here and a note there
+    const std::string name(core::name_of(kind.fault));
+    json["kinds"][name] = json["kinds"].value(name, std::size_t{0}) + kind.findings.size();
   }
   if (!set.pairs.empty()) json["statistics"] = statistics_json(set);
   return json;

@@ -55,7 +55,7 @@ struct SynthOptions {
   double tiny_coverage = 0.01;                            ///< the most of the kind tiny, whose least is a fifth of it
   /// Folders of cut-out objects (images with an alpha channel) and of backgrounds: both, and objects are pasted onto
   /// backgrounds in place of what is drawn; then `kinds` does not count.
-  std::filesystem::path cutouts, backgrounds;
+  std::filesystem::path cutouts = {}, backgrounds = {};
   double match = 0.85;  ///< how far a pasted object takes its surroundings' colours and texture: 0 not at all, 1 all
 
   template <class Visitor>
