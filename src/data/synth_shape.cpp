@@ -21,7 +21,8 @@ struct Blob {
   /// No height at this place is above it; much quicker.
   float most(float px, float py) const {
     const float longest = 1 + swing[0] + swing[1] + swing[2] + swing[3];
-    return 1 - std::hypot(px - x, py - y) / (std::max(long_axis, short_axis) * longest);
+    const float dx = px - x, dy = py - y;
+    return 1 - std::sqrt(dx * dx + dy * dy) / (std::max(long_axis, short_axis) * longest);
   }
 
   /// Falls from 1 at the centre through 0 at the outline of the unit blob.
