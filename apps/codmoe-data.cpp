@@ -6,14 +6,20 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
+#include "codmoe/data/contact_sheet.h"
+#include "codmoe/data/dataset.h"
 #include "codmoe/data/doctor.h"
+#include "codmoe/data/image_file.h"
 #include "codmoe/data/synth.h"
+#include "codmoe/report/doctor.h"
 #include "common/cli.h"
 #include "data/weights.h"
 
@@ -27,11 +33,41 @@ using namespace codmoe;
 struct OptionMaker {
   CLI::App& app;
 
-  template <class T>
-  void operator()(const std::string& key, T& field, const core::Range& range = {}) const {
+  static std::string flag_of(const std::string& key) {
     std::string flag = "--" + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
-    app.add_option(flag, field, range.text())->capture_default_str()->check([range](const std::string& text) {
+    return flag;
+  }
+
+  void operator()(const std::string& key, fs::path& field) const { app.add_option(flag_of(key), field, "folder"); }
+
+  /// NAME or NAME=WEIGHT, separated by commas.
+  void operator()(const std::string& key, std::map<std::string, double>& field, const core::Range& range) const {
+    const auto read = [&field, range, key](const std::vector<std::string>& entries) {
+      field.clear();
+      for (const std::string& entry : entries) {
+        const std::size_t sign = entry.find('=');
+        double weight = 1;
+        const bool good = sign == std::string::npos || CLI::detail::lexical_cast(entry.substr(sign + 1), weight);
+        if (!good || !range.contains(weight)) {
+          throw core::UsageError(fmt::format("{}: a weight must be {}; it is '{}'", flag_of(key), range.text(), entry));
+        }
+        field[entry.substr(0, sign)] += weight;
+      }
+    };
+    app.add_option_function<std::vector<std::string>>(flag_of(key), read, "NAME or NAME=WEIGHT, by commas")
+        ->delimiter(',')
+        ->default_str(fmt::format("{}", fmt::join(names_of(field), ",")));
+  }
+  static std::vector<std::string> names_of(const std::map<std::string, double>& weights) {
+    std::vector<std::string> names;
+    for (const auto& [name, weight] : weights) names.push_back(name);
+    return names;
+  }
+
+  template <class T>
+  void operator()(const std::string& key, T& field, const core::Range& range = {}) const {
+    app.add_option(flag_of(key), field, range.text())->capture_default_str()->check([range](const std::string& text) {
       double value = 0;
       const bool good = CLI::detail::lexical_cast(text, value) && range.contains(value);
       return good ? std::string() : fmt::format("must be {}; it is '{}'", range.text(), text);
@@ -56,61 +92,61 @@ void run_synth(const fs::path& output, const data::SynthOptions& options) {
   }
 }
 
-data::Examination examine(const fs::path& dir) {
-  std::optional<core::ProgressLine> line;
-  return data::examine(dir, [&](int64_t done, int64_t total) {
-    if (!line) line.emplace("reading", total, "pairs");
+/// A progress line that begins with the first item.
+data::DoctorProgress progress_of(std::optional<core::ProgressLine>& line, const char* title, const char* unit) {
+  return [&line, title, unit](int64_t done, int64_t total) {
+    if (!line) line.emplace(title, total, unit);
     line->update(done);
-  });
+  };
 }
 
-void run_check(const std::vector<fs::path>& dirs) {
+data::Examination examine(const fs::path& dir) {
+  std::optional<core::ProgressLine> line;
+  return data::examine(dir, progress_of(line, "reading", "pairs"));
+}
+
+/// Where findings go besides the terminal.
+struct CheckOutput {
+  fs::path json, report;
+};
+
+std::vector<data::Examination> examine_all(const std::vector<fs::path>& dirs) {
+  std::vector<data::Examination> sets;
+  for (const fs::path& dir : dirs) sets.push_back(examine(dir));
+  std::optional<core::ProgressLine> line;
+  data::find_copies(sets, progress_of(line, "comparing", "images"));
+  return sets;
+}
+
+void run_check(const std::vector<fs::path>& dirs, const CheckOutput& output) {
+  const std::vector<data::Examination> sets = examine_all(dirs);
+  fmt::print("{}", report::format_examinations(sets));
+  if (!output.json.empty()) core::write_file_atomically(output.json, report::to_json(sets).dump(2) + "\n");
+  if (!output.report.empty()) {
+    report::write_examination_page(output.report, sets);
+    fmt::print("report: {}\n", (output.report / "index.html").string());
+  }
   std::vector<std::string> falsified;
-  for (const fs::path& dir : dirs) {
-    const data::Examination result = examine(dir);
-    for (const data::Finding& finding : result.findings) {
-      fmt::print("{:5}  {:14}  {}: {}\n", finding.falsifies ? "fault" : "note", core::name_of(finding.fault),
-                 finding.file.string(), finding.detail);
-    }
-    const auto faults = std::count_if(result.findings.begin(), result.findings.end(),
-                                      [](const data::Finding& finding) { return finding.falsifies; });
-    fmt::print("{}: {} pairs read, {} faults, {} notes\n", dir.string(), result.pairs.size(), faults,
-               std::ssize(result.findings) - faults);
-    if (result.falsifies_scores()) falsified.push_back(dir.string());
+  for (const data::Examination& set : sets) {
+    if (set.falsifies_scores()) falsified.push_back(set.dir.string());
   }
   if (!falsified.empty()) {
     throw core::Error(fmt::format("scores over {} would be wrong: see the faults above", fmt::join(falsified, ", ")));
   }
 }
 
-template <class Value>
-void print_spread(const char* what, const data::Examination& result, const char* format, Value value) {
-  std::vector<double> values;
-  for (const data::PairFacts& pair : result.pairs) values.push_back(value(pair));
-  std::sort(values.begin(), values.end());
-  const auto print = [&](double number) { return fmt::format(fmt::runtime(format), number); };
-  fmt::print("{:10} {:>9} {:>9} {:>9}\n", what, print(values.front()), print(values[values.size() / 2]),
-             print(values.back()));
+void describe_dataset(const fs::path& dir, const fs::path& grid) {
+  if (!grid.empty()) return data::write_png(grid, data::contact_sheet(data::Dataset({dir, {}})));
+  fmt::print("{}", report::format_examinations(std::vector{examine(dir)}));
 }
 
-void describe_dataset(const fs::path& dir) {
-  const data::Examination result = examine(dir);
-  fmt::print("{}: {} pairs, {} findings (codmoe-data check lists them)\n", dir.string(), result.pairs.size(),
-             result.findings.size());
-  if (result.pairs.empty()) return;
-  fmt::print("{:10} {:>9} {:>9} {:>9}\n", "", "least", "median", "most");
-  print_spread("width", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.width); });
-  print_spread("height", result, "{:.0f}", [](const auto& pair) { return static_cast<double>(pair.height); });
-  print_spread("coverage", result, "{:.2f} %", [](const auto& pair) { return 100 * pair.coverage; });
-}
-
-void run_info(const fs::path& path) {
+void run_info(const fs::path& path, const fs::path& grid) {
   if (!fs::is_directory(path)) {
     apps::describe_weights(path);
   } else if (apps::is_checkpoint(path)) {
     apps::describe_checkpoint(path);
   } else {
-    describe_dataset(path);
+    describe_dataset(path, grid);
   }
 }
 
@@ -119,6 +155,8 @@ struct Command {
   apps::CommonOptions common;
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
+  CheckOutput check;
+  fs::path grid;
   fs::path input;
   std::string backbone;
   std::function<void()> run;
@@ -130,9 +168,11 @@ void declare_weights(CLI::App& app, Command& command) {
   import->add_option("--backbone", command.backbone, "its name, such as pvt_v2_b2")->required();
   command.common.add_output(*import, ".safetensors file to write");
   import->get_option("--output")->required();
-  import->footer("apps/convert/codmoe_convert.py makes safetensors of .pth and .pt files.");
-  import->callback(
-      [&] { command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
+  import->footer(
+      "apps/convert/codmoe_convert.py makes safetensors of .pth and "
+      ".pt files.");
+  import->callback([&] {
+    command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
 };
 }  // namespace
 );
@@ -146,20 +186,34 @@ exported->callback([&] { command.run = [&] { apps::export_backbone(command.input
 
 void declare(CLI::App& app, Command& command) {
   app.require_subcommand(1);
-  auto* synth = app.add_subcommand("synth", "Make a synthetic camouflage set: Imgs/ and GT/, reproducible by its seed");
+  auto* synth = app.add_subcommand("synth",
+                                   "Make a synthetic camouflage set: Imgs/ and "
+                                   "GT/, reproducible by its seed");
   command.common.add_output(*synth, "dataset folder to write");
   synth->get_option("--output")->required();
   command.synth.fields(OptionMaker{*synth});
   synth->footer(
-      "The last --held-out images are listed in val.txt, the others in train.txt. Coverage is the part of an\n"
-      "image that its objects take; --fineness is how much finer their texture is than the background's.");
+      "The last --held-out images are listed in val.txt, the others "
+      "in train.txt. Coverage is the part of an\n"
+      "image that its objects take; --fineness is how much finer "
+      "their texture is than the background's.\n"
+      "--kinds mixes texture, background-matching, disruptive, "
+      "blurred-edge, many and tiny by weight.\n"
+      "With --cutouts (images with alpha) and --backgrounds, objects "
+      "are pasted instead, and --match is how far they\n"
+      "take their surroundings' colours and texture.");
   synth->callback([&] { command.run = [&] { run_synth(command.common.output, command.synth); }; });
   auto* check = app.add_subcommand("check", "Look for faults; exit 1 where one would falsify a score");
-  check->add_option("DIR", command.dirs, "dataset folders")->required();
-  check->callback([&] { command.run = [&] { run_check(command.dirs); }; });
+  check->add_option("DIR", command.dirs, "dataset folders; copies are looked for between them too")->required();
+  check->add_option("--json", command.check.json, "write all findings and statistics to this file");
+  check->add_option("--report", command.check.report, "write a page with thumbnails into this folder");
+  check->callback([&] { command.run = [&] { run_check(command.dirs, command.check); }; });
   auto* info = app.add_subcommand("info", "Describe a dataset, a checkpoint or a weights file");
   info->add_option("PATH", command.input, "dataset folder, run or step folder, or .safetensors file")->required();
-  info->callback([&] { command.run = [&] { run_info(command.input); }; });
+  info->add_option("--grid", command.grid,
+                   "of a dataset: write a picture of samples with their masks "
+                   "to this PNG file");
+  info->callback([&] { command.run = [&] { run_info(command.input, command.grid); }; });
   declare_weights(app, command);
 }
 
@@ -168,6 +222,8 @@ void declare(CLI::App& app, Command& command) {
 int main(int argc, char** argv) {
   Command command;
   return codmoe::apps::run(
-      "codmoe-data", "Makes, checks and describes datasets of camouflaged objects; brings weights in and out.", argc,
-      argv, command.common, [&](CLI::App& app) { declare(app, command); }, [&] { command.run(); });
+      "codmoe-data",
+      "Makes, checks and describes datasets of camouflaged objects; brings "
+      "weights in and out.",
+      argc, argv, command.common, [&](CLI::App& app) { declare(app, command); }, [&] { command.run(); });
 }

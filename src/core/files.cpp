@@ -67,7 +67,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) {  // a stream opens one without complaint
+  std::error_code unknown;                             // of links in a circle, say: opening them says why
+  if (std::filesystem::is_directory(path, unknown)) {  // a stream opens one without complaint
     errno = EISDIR;
     fail("read", path);
   }

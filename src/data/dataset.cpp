@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
@@ -46,18 +47,12 @@ void require_partners(const FilesByName& files, const FilesByName& partners, con
                                 alone.size() > 1 ? fmt::format(" (and {} more)", alone.size() - 1) : ""));
 }
 
-/// Names of a list without extension; blank lines and the carriage returns of Windows do not count.
-std::vector<std::string> read_list(const fs::path& list) {
-  std::istringstream lines(core::read_file(list));
-  std::vector<std::string> names;
+/// The names of a list, each once.
+std::vector<std::string> names_of_list(const fs::path& list) {
+  std::vector<std::string> names = read_list(list);
   std::set<std::string> seen;
-  for (std::string line; std::getline(lines, line);) {
-    const auto last = line.find_last_not_of(" \t\r");
-    if (last == std::string::npos) continue;
-    line.resize(last + 1);
-    const std::string name = is_image_name(line) ? fs::path(line).stem().string() : line;
+  for (const std::string& name : names) {
     if (!seen.insert(name).second) throw core::Error(fmt::format("{}: has '{}' twice", list.string(), name));
-    names.push_back(name);
   }
   if (names.empty()) throw core::Error(fmt::format("{}: the list is empty", list.string()));
   return names;
@@ -72,12 +67,29 @@ const fs::path& partner(const FilesByName& files, const std::string& name, const
 
 }  // namespace
 
+std::vector<std::string> read_list(const fs::path& list) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  std::string text = core::read_file(list);
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  std::istringstream lines(text);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);) {
+    const auto last = line.find_last_not_of(" \t\r");
+    if (last == std::string::npos) continue;
+    line.resize(last + 1);
+    names.push_back(is_image_name(line) ? fs::path(line).stem().string() : line);
+  }
+  return names;
+}
+
 std::vector<fs::path> list_images(const fs::path& dir) {
   std::error_code failure;
   std::vector<fs::path> paths;
   for (fs::directory_iterator entry(dir, failure), end; !failure && entry != end; entry.increment(failure)) {
     const fs::path& path = entry->path();
-    if (is_image_name(path) && path.filename().string().front() != '.' && !entry->is_directory()) paths.push_back(path);
+    std::error_code unknown;  // of a link that leads nowhere: reading it will say so
+    if (is_image_name(path) && path.filename().string().front() != '.' && !entry->is_directory(unknown))
+      paths.push_back(path);
   }
   if (failure) throw core::Error(fmt::format("{}: cannot be listed: {}", dir.string(), failure.message()));
   std::sort(paths.begin(), paths.end());
@@ -95,7 +107,7 @@ Dataset::Dataset(const DatasetOptions& options) : dir_(options.dir) {
   const FilesByName images = files_by_name(folders.images);
   const FilesByName masks = files_by_name(folders.masks);
   if (!options.list.empty()) {
-    for (const std::string& name : read_list(options.list)) {
+    for (const std::string& name : names_of_list(options.list)) {
       items_.push_back({name, partner(images, name, folders.images, options.list),
                         partner(masks, name, folders.masks, options.list)});
     }

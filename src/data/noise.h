@@ -1,13 +1,26 @@
 // Gradient noise (Perlin, "Improving noise", 2002) on a hashed lattice, in plain C++ so that it is the same everywhere.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 namespace codmoe::data {
 
-/// Smooth noise of mean 0 within about [-1, 1]; lattice points are at whole numbers.
-float gradient_noise(float x, float y, uint32_t seed);
+/// Smooth noise of mean 0 within about [-1, 1]; lattice points are at whole numbers. Remembers the last lattice cell,
+/// which most neighbouring pixels share.
+class GradientNoise {
+ public:
+  explicit GradientNoise(uint32_t seed) : seed_(seed) { enter(0, 0); }
+  float at(float x, float y);
+
+ private:
+  void enter(int32_t column, int32_t row);
+
+  uint32_t seed_;
+  int32_t column_ = 0, row_ = 0;
+  std::array<float, 4> gradient_x_{}, gradient_y_{};  // at the cell's corners, row by row
+};
 
 /// A field of several octaves, seen through an anisotropic, bent coordinate frame.
 struct Texture {

@@ -9,7 +9,6 @@
 #include "histogram.h"
 #include "load_table.h"
 #include "picture.h"
-#include "style.h"
 #include "text.h"
 
 namespace codmoe::report {
@@ -102,12 +101,7 @@ void append_dataset(std::string& page, const DatasetResult& dataset, const std::
 
 void write_html(const std::filesystem::path& dir, std::span<const Evaluation> runs, const std::string& title) {
   std::filesystem::create_directories(dir);
-  std::string page;
-  append(page,
-         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-         "content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n"
-         "<h1>{0}</h1>\n",
-         escape_markup(title), style);
+  std::string page = begin_page(title);
   append_table(page, runs, true);
   if (!runs.empty()) append(page, "<p class=\"quiet\">{}</p>\n", escape_markup(conventions(runs.front().options())));
   page += "<details><summary>All other scores</summary>\n";

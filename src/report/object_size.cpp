@@ -6,7 +6,10 @@ namespace codmoe::report {
 
 ObjectSize object_size(const ImageResult& image) {
   const auto pixels = static_cast<double>(image.size.height * image.size.width);
-  const auto share = static_cast<double>(image.scores.counts.foreground) / pixels;
+  return object_size_of(static_cast<double>(image.scores.counts.foreground) / pixels);
+}
+
+ObjectSize object_size_of(double share) {
   if (share == 0) return ObjectSize::none;
   if (share <= small_object) return ObjectSize::small;
   return share >= big_object ? ObjectSize::big : ObjectSize::medium;

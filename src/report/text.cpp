@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "style.h"
+
 namespace codmoe::report {
 
 std::string list_names(std::span<const std::string> names, std::size_t most) {
@@ -9,6 +11,14 @@ std::string list_names(std::span<const std::string> names, std::size_t most) {
   std::string text = fmt::format("{}", fmt::join(shown.begin(), shown.end(), ", "));
   if (shown.size() < names.size()) append(text, " and {} more", names.size() - shown.size());
   return text;
+}
+
+std::string begin_page(std::string_view title, std::string_view more_style) {
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+      "content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n<style>{1}{2}</style>\n</head>\n<body>\n"
+      "<h1>{0}</h1>\n",
+      escape_markup(title), style, more_style);
 }
 
 std::string escape_markup(std::string_view text) {

@@ -19,6 +19,9 @@ void append(std::string& text, fmt::format_string<Args...> format, Args&&... arg
 /// "a, b, c and 4 more": at most `most` of them.
 std::string list_names(std::span<const std::string> names, std::size_t most);
 
+/// The head of a self-contained page up to and with its first heading.
+std::string begin_page(std::string_view title, std::string_view more_style = "");
+
 /// For text and quoted attributes of HTML and SVG.
 std::string escape_markup(std::string_view text);
 

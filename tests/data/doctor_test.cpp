@@ -54,8 +54,8 @@ TEST_F(DoctorTest, FaultsOfFiles) {
   EXPECT_EQ(found, (Faults{{"Imgs/no_mask.png", {Fault::unpaired, true}},
                            {"GT/no_image.png", {Fault::unpaired, true}},
                            {"Imgs/a.png", {Fault::duplicate_name, true}},
-                           {"Imgs/a.jpg", {Fault::unreadable, true}},
-                           {"Imgs/b.png", {Fault::unreadable, true}},
+                           {"Imgs/a.jpg", {Fault::empty_file, true}},
+                           {"Imgs/b.png", {Fault::truncated, true}},
                            {"GT/c.png", {Fault::size_mismatch, true}}}));
   EXPECT_TRUE(examine(dir_).falsifies_scores());
 }

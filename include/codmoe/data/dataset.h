@@ -32,6 +32,11 @@ struct DatasetOptions {
 /// @throws core::Error where `dir` cannot be read.
 std::vector<std::filesystem::path> list_images(const std::filesystem::path& dir);
 
+/// The lines of a list of names, without the extension of an image. Blank lines, the carriage returns and the byte
+/// order mark of Windows do not count.
+/// @throws core::Error where `list` cannot be read.
+std::vector<std::string> read_list(const std::filesystem::path& list);
+
 /// The two folders of a dataset.
 struct DatasetFolders {
   std::filesystem::path images;

@@ -18,6 +18,8 @@ inline constexpr double big_object = 0.5;    ///< at least this share: big
 inline constexpr std::array object_sizes{ObjectSize::none, ObjectSize::small, ObjectSize::medium, ObjectSize::big};
 
 ObjectSize object_size(const ImageResult& image);
+/// @param share  the mask's part of the image, in [0, 1]
+ObjectSize object_size_of(double share);
 
 /// "no object", "small", "medium", "big".
 std::string_view name_of(ObjectSize size);

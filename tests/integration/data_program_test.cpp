@@ -1,0 +1,59 @@
+// codmoe-data end to end: make a set, describe it, find what is wrong with it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "codmoe/core/files.h"
+#include "codmoe/core/options_json.h"
+#include "program.h"
+#include "support/temporary_folder.h"
+
+namespace codmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DataProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto made = run("synth --output " + path("a") + " --count 5 --size 64 --kinds texture=2,many,tiny");
+    ASSERT_EQ(made.exit_code, 0) << made.output;
+  }
+  std::string path(const std::string& name) const { return "'" + (dir_ / name).string() + "'"; }
+  static test::ProgramResult run(const std::string& arguments) { return test::run_program("codmoe-data", arguments); }
+
+  test::TemporaryFolder dir_;
+};
+
+TEST_F(DataProgram, CheckOfACleanSetEndsWithZeroAndWritesWhatIsAskedFor) {
+  const auto result = run("check " + path("a") + " --json " + path("a.json") + " --report " + path("page"));
+  EXPECT_EQ(result.exit_code, 0) << result.output;
+  const auto json = core::Json::parse(core::read_file(dir_ / "a.json"));
+  EXPECT_FALSE(json["falsifies_scores"].get<bool>());
+  EXPECT_EQ(json["datasets"][0]["pairs"], 5);
+  EXPECT_TRUE(fs::exists(dir_ / "page/index.html"));
+}
+
+TEST_F(DataProgram, AnImageInTwoSetsEndsWithOne) {
+  ASSERT_EQ(run("synth --output " + path("b") + " --count 2 --size 64 --seed 9").exit_code, 0);
+  fs::copy_file(dir_ / "a/Imgs/synth_00003.png", dir_ / "b/Imgs/synth_00001.png", fs::copy_options::overwrite_existing);
+  const auto result = run("check " + path("a") + " " + path("b"));
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.output.find("exact-duplicate"), std::string::npos) << result.output;
+  EXPECT_EQ(run("check " + path("b")).exit_code, 0);
+}
+
+TEST_F(DataProgram, InfoWritesAPictureOfSamples) {
+  EXPECT_EQ(run("info " + path("a") + " --grid " + path("grid.png")).exit_code, 0);
+  EXPECT_GT(fs::file_size(dir_ / "grid.png"), 1000U);
+}
+
+TEST_F(DataProgram, BadOptionsOfSynthEndWithTwo) {
+  for (const char* options : {"--kinds striped", "--kinds tiny=x"}) {
+    const auto result = run("synth --output " + path("c") + " " + options);
+    EXPECT_EQ(result.exit_code, 2) << options << ": " << result.output;
+  }
+}
+
+}  // namespace
+}  // namespace codmoe
