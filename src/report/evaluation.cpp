@@ -73,7 +73,8 @@ std::vector<std::string> DatasetResult::notes() const {
     if (column.statistic != metrics::Statistic::value) continue;
     const std::string said = column.name + " values undefined, and so the mean";
     add_note(notes, images_, said.c_str(), [&column](const ImageResult& image) {
-      return std::isnan(image.at(column.name)) ? image.item.name : std::string();
+      const bool scored = !column.extended || !image.scores.curves.empty();
+      return scored && std::isnan(image.at(column.name)) ? image.item.name : std::string();
     });
   }
   return notes;
@@ -96,6 +97,10 @@ const DatasetResult& Evaluation::dataset(std::string_view name) const {
     if (candidate.name() == name) return candidate;
   }
   throw core::Error(fmt::format("no dataset {} was evaluated", name));
+}
+
+metrics::ScoreOptions score_options(std::span<const Evaluation> runs) {
+  return runs.empty() ? metrics::ScoreOptions{} : runs.front().options().score;
 }
 
 std::string conventions(const EvaluationOptions& options) {

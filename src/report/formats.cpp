@@ -56,10 +56,13 @@ std::string align(const std::vector<Row>& rows, std::size_t names) {
   return text;
 }
 
-core::Json scores_json(const DatasetResult& dataset) {
+core::Json scores_json(const DatasetResult& dataset, const metrics::ScoreOptions& options) {
   const metrics::Summary summary = dataset.summary();
   core::Json json{{"n", summary.n}};
-  for (std::size_t i = 0; i < metrics::columns().size(); ++i) json[metrics::columns()[i].name] = summary.values[i];
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    const metrics::Column& column = metrics::columns()[i];
+    if (column.is_scored(options)) json[column.name] = summary.values[i];
+  }
   return json;
 }
 
@@ -77,7 +80,7 @@ core::Json loads_json(const DatasetResult& dataset, const std::vector<ExpertLaye
 core::Json run_json(const Evaluation& evaluation) {
   core::Json json{{"datasets", core::Json::object()}};
   for (const DatasetResult& dataset : evaluation.datasets()) {
-    json["datasets"][dataset.name()] = scores_json(dataset);
+    json["datasets"][dataset.name()] = scores_json(dataset, evaluation.options().score);
     if (const auto loads = loads_json(dataset, evaluation.layers()); !loads.empty()) {
       json["experts"][dataset.name()] = loads;
     }
@@ -93,12 +96,16 @@ std::string csv_field(const std::string& text) {
   return '"' + quoted + '"';
 }
 
-void append_csv_row(std::string& csv, const std::string& run, const std::string& dataset, const ImageResult& image) {
-  append(csv, "{},{},{},{},{},{}", csv_field(run), csv_field(dataset), csv_field(image.item.name), image.size.height,
+bool in_csv(const metrics::Column& column, const metrics::ScoreOptions& options) {
+  return column.statistic != metrics::Statistic::pooled && column.is_scored(options);
+}
+
+void append_csv_row(std::string& csv, const Evaluation& evaluation, const std::string& dataset,
+                    const ImageResult& image, const metrics::ScoreOptions& options) {
+  append(csv, "{},{},{},{},{},{}", csv_field(evaluation.run()), csv_field(dataset), csv_field(image.item.name), image.size.height,
          image.size.width, image.scores.counts.foreground);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
-    if (metrics::columns()[i].statistic == metrics::Statistic::pooled) continue;
-    append(csv, ",{}", image.values[i]);
+    if (in_csv(metrics::columns()[i], options)) append(csv, ",{}", image.values[i]);
   }
   csv += '\n';
 }
@@ -155,14 +162,17 @@ core::Json to_json(std::span<const Evaluation> runs) {
 }
 
 std::string to_csv(std::span<const Evaluation> runs) {
+  const metrics::ScoreOptions options = score_options(runs);
   std::string csv = "run,dataset,name,height,width,foreground";
   for (const metrics::Column& column : metrics::columns()) {
-    if (column.statistic != metrics::Statistic::pooled) csv += ',' + column.name;
+    if (in_csv(column, options)) csv += ',' + column.name;
   }
   csv += '\n';
   for (const Evaluation& evaluation : runs) {
     for (const DatasetResult& dataset : evaluation.datasets()) {
-      for (const ImageResult& image : dataset.images()) append_csv_row(csv, evaluation.run(), dataset.name(), image);
+      for (const ImageResult& image : dataset.images()) {
+        append_csv_row(csv, evaluation, dataset.name(), image, options);
+      }
     }
   }
   return csv;

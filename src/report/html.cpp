@@ -36,8 +36,9 @@ void append_table(std::string& page, std::span<const Evaluation> runs, bool head
   }
   append(page, "<div class=\"scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n<tr>{}</tr>\n", names, counts);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
-    if (metrics::columns()[i].headline != headline) continue;
-    append(page, "<tr><th scope=\"row\">{}</th>", metrics::columns()[i].name);
+    const metrics::Column& column = metrics::columns()[i];
+    if (column.headline != headline || !column.is_scored(score_options(runs))) continue;
+    append(page, "<tr><th scope=\"row\">{}</th>", column.name);
     for (const metrics::Summary& summary : summaries) append(page, "<td>{:.4f}</td>", summary.values[i]);
     page += "</tr>\n";
   }

@@ -3,8 +3,10 @@
 Needs: pip install pysodmetrics==1.6.2 numpy scipy scikit-image opencv-python-headless
 """
 
+import math
 import warnings
 
+import cv2
 import numpy as np
 import py_sod_metrics as psm
 
@@ -26,6 +28,80 @@ def handlers():
         result[mode + "fm"] = psm.FmeasureHandler(**flags, beta=0.3)
         result[mode + "f1"] = psm.FmeasureHandler(**flags, beta=1)
     return result
+
+
+class DoubleContextMeasure(psm.ContextMeasure):
+    """The reference filters the mask in float32; this is the same sum in float64."""
+
+    def _forward_inference(self, X, Y, kernel):
+        return (X > 0) * cv2.filter2D(Y.astype(np.float64), cv2.CV_64F, kernel)
+
+
+class Attempt:
+    """A metric that the reference may fail to compute: then NaN."""
+
+    def __init__(self, make, read):
+        self.make, self.read, self.value, self.metric = make, read, None, make()
+
+    def step(self, **pair):
+        try:
+            self.metric.step(**pair)
+        except (AssertionError, OverflowError, np.linalg.LinAlgError):
+            self.value = {key: math.nan for key in self.read(self.one())}
+
+    def one(self):
+        metric = self.make()
+        image = np.zeros((64, 64), np.uint8)
+        image[20:40, 10:50] = 255
+        metric.step(pred=image, gt=image)
+        return metric
+
+    def results(self):
+        return self.value or self.read(self.metric)
+
+
+def si_handlers():
+    return {
+        "": psm.FmeasureHandler(with_dynamic=True, with_adaptive=True, beta=0.3),
+        "sample_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=True, beta=0.3),
+        "overall_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=False, beta=0.3),
+    }
+
+
+def three(key, adaptive, curve):
+    curve = np.asarray(curve)
+    return {"adp" + key: adaptive, "mean" + key: curve.mean(), "max" + key: curve.max()}
+
+
+def read_si_fm(metric):
+    values = metric.get_results()
+    return {
+        **three("si_fm", values[""]["adaptive"], values[""]["dynamic"]),
+        "sample_bisi_fm": values["sample_bi"]["binary"],
+        "overall_bisi_fm": values["overall_bi"]["binary"],
+    }
+
+
+def read_msiou(metric):
+    values = metric.get_results()
+    return {**three("msiou", values["adaptive"], values["dynamic"]), "sample_bimsiou": values["binary"]}
+
+
+def extended_scores(pairs, float32_context=False):
+    """The metrics of ScoreOptions::extended; NaN where the reference fails."""
+    warnings.simplefilter("ignore")
+    context = psm.ContextMeasure if float32_context else DoubleContextMeasure
+    metrics = [
+        Attempt(psm.SizeInvarianceMAE, lambda m: m.get_results()),
+        Attempt(context, lambda m: m.get_results()),
+        Attempt(psm.HumanCorrectionEffortMeasure, lambda m: m.get_results()),
+        Attempt(lambda: psm.SizeInvarianceFmeasureV2(si_handlers()), read_si_fm),
+        Attempt(lambda: psm.MSIoU(True, True, with_binary=True), read_msiou),
+    ]
+    for pred, mask in pairs:
+        for metric in metrics:
+            metric.step(pred=pred, gt=mask)
+    return {key: float(v) for metric in metrics for key, v in metric.results().items()}
 
 
 def scores(pairs):

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -116,6 +117,9 @@ class Evaluation {
   std::vector<ExpertLayer> layers_;
   std::vector<DatasetResult> datasets_;
 };
+
+/// How the runs of one table, which are scored alike, are scored.
+metrics::ScoreOptions score_options(std::span<const Evaluation> runs);
 
 /// One line on how the scores are defined, for tables.
 std::string conventions(const EvaluationOptions& options);
