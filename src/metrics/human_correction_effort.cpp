@@ -8,13 +8,13 @@
 #include <opencv2/imgproc.hpp>
 #include <vector>
 
+#include "control_points.h"
 #include "skeleton.h"
 
 namespace codmoe::metrics {
 namespace {
 
 constexpr int relaxed_pixels = 5;
-constexpr double tolerance = 2;  // of a polygon, in pixels
 
 using Boundary = std::vector<cv::Point>;
 
@@ -52,9 +52,9 @@ class Boundaries {
   int64_t effort() const {
     int64_t points = 0;
     for (const Boundary& boundary : boundaries_) {
-      Boundary polygon;
-      cv::approxPolyDP(boundary, polygon, tolerance, false);
-      points += static_cast<int64_t>(polygon.size());
+      std::vector<ContourPoint> curve;
+      for (const cv::Point& point : boundary) curve.push_back({point.x, point.y});
+      points += control_points(curve);
     }
     return points + std::accumulate(alone_.begin(), alone_.end(), int64_t{0});
   }

@@ -3,7 +3,6 @@
 Needs: pip install pysodmetrics==1.6.2 numpy scipy scikit-image opencv-python-headless
 """
 
-import math
 import warnings
 
 import cv2
@@ -37,32 +36,9 @@ class DoubleContextMeasure(psm.ContextMeasure):
         return (X > 0) * cv2.filter2D(Y.astype(np.float64), cv2.CV_64F, kernel)
 
 
-class Attempt:
-    """A metric that the reference may fail to compute: then NaN."""
-
-    def __init__(self, make, read):
-        self.make, self.read, self.value, self.metric = make, read, None, make()
-
-    def step(self, **pair):
-        try:
-            self.metric.step(**pair)
-        except (AssertionError, OverflowError, np.linalg.LinAlgError):
-            self.value = {key: math.nan for key in self.read(self.one())}
-
-    def one(self):
-        metric = self.make()
-        image = np.zeros((64, 64), np.uint8)
-        image[20:40, 10:50] = 255
-        metric.step(pred=image, gt=image)
-        return metric
-
-    def results(self):
-        return self.value or self.read(self.metric)
-
-
 def si_handlers():
     return {
-        "": psm.FmeasureHandler(with_dynamic=True, with_adaptive=True, beta=0.3),
+        "": psm.FmeasureHandler(True, True, sample_based=False, beta=0.3),
         "sample_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=True, beta=0.3),
         "overall_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=False, beta=0.3),
     }
@@ -87,21 +63,28 @@ def read_msiou(metric):
     return {**three("msiou", values["adaptive"], values["dynamic"]), "sample_bimsiou": values["binary"]}
 
 
-def extended_scores(pairs, float32_context=False):
-    """The metrics of ScoreOptions::extended; NaN where the reference fails."""
+EXTENDED = [
+    (psm.SizeInvarianceMAE, lambda metric: metric.get_results()),
+    (DoubleContextMeasure, lambda metric: metric.get_results()),
+    (psm.HumanCorrectionEffortMeasure, lambda metric: metric.get_results()),
+    (lambda: psm.SizeInvarianceFmeasureV2(si_handlers()), read_si_fm),
+    (lambda: psm.MSIoU(True, True, with_binary=True), read_msiou),
+]
+
+
+def extended_scores(pairs, metrics=None):
+    """The scores of ScoreOptions::extended; without those of a metric that fails on one of the pairs."""
     warnings.simplefilter("ignore")
-    context = psm.ContextMeasure if float32_context else DoubleContextMeasure
-    metrics = [
-        Attempt(psm.SizeInvarianceMAE, lambda m: m.get_results()),
-        Attempt(context, lambda m: m.get_results()),
-        Attempt(psm.HumanCorrectionEffortMeasure, lambda m: m.get_results()),
-        Attempt(lambda: psm.SizeInvarianceFmeasureV2(si_handlers()), read_si_fm),
-        Attempt(lambda: psm.MSIoU(True, True, with_binary=True), read_msiou),
-    ]
-    for pred, mask in pairs:
-        for metric in metrics:
-            metric.step(pred=pred, gt=mask)
-    return {key: float(v) for metric in metrics for key, v in metric.results().items()}
+    result = {}
+    for make, read in metrics or EXTENDED:
+        metric = make()
+        try:
+            for pred, mask in pairs:
+                metric.step(pred=pred, gt=mask)
+        except (AssertionError, OverflowError, np.linalg.LinAlgError):
+            continue
+        result.update({key: float(value) for key, value in read(metric).items()})
+    return result
 
 
 def scores(pairs):
@@ -135,3 +118,14 @@ def scores(pairs):
         for mode in ("sample_bi", "overall_bi"):
             result[mode + key] = values[mode + key]["binary"]
     return {key: float(value) for key, value in result.items()}, curves
+
+
+def headline_scores(pairs):
+    """S, E, F, weighted F, MAE and IoU alone, for timing."""
+    warnings.simplefilter("ignore")
+    metrics = [psm.MAE(), psm.Smeasure(), psm.WeightedFmeasure(), psm.Emeasure(), psm.Fmeasure(),
+               psm.FmeasureV2({"iou": psm.IOUHandler(with_dynamic=True, with_adaptive=True, with_binary=False)})]
+    for pred, mask in pairs:
+        for metric in metrics:
+            metric.step(pred=pred, gt=mask)
+    return [metric.get_results() for metric in metrics]
