@@ -8,7 +8,7 @@ namespace {
 
 // One bit for each of the 256 neighbourhoods (bits 0 … 7 from the top left clockwise) in which a pixel goes, by pass.
 // They are not quite those of the paper: facts of scikit-image's skeletonize, compared with it by
-// tests/metrics/compare_random_pairs.py through the human correction effort.
+// tests/metrics/compare_with_pysodmetrics.py through the human correction effort.
 constexpr std::array<std::array<uint64_t, 4>, 2> removed{{
     {0x10000100d000dcc8, 0x1101000000000000, 0x0003800080cc, 0x0b008a000080ce},
     {0xd1000100d5008480, 0x5101110100000000, 0x0001000100000084, 0x130300030000008b},
