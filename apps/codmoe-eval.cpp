@@ -10,6 +10,7 @@
 #include "codmoe/report/folders.h"
 #include "codmoe/report/formats.h"
 #include "codmoe/report/html.h"
+#include "codmoe/report/paired.h"
 #include "common/cli.h"
 
 namespace {
@@ -24,6 +25,7 @@ struct EvalOptions {
   int64_t batch_size = 16;
   report::EvaluationOptions evaluation;
   fs::path json, csv, routing, report;
+  fs::path against;  ///< CSV of another run on the same images
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -37,6 +39,7 @@ struct EvalOptions {
     visit("csv", csv);
     visit("routing", routing);
     visit("report", report);
+    visit("against", against);
   }
   void check() const {
     if (pred.empty() != gt.empty())
@@ -49,7 +52,8 @@ struct EvalOptions {
 struct Arguments {
   apps::CommonOptions common;
   std::vector<std::string> checkpoints, data;
-  fs::path pred, gt, json, csv, routing, report;
+  fs::path pred, gt, json, csv, routing, report, against;
+  bool strict = false;
 };
 
 /// NAME=DIR, or NAME=FILE with a list of names that lies in the dataset's folder.
@@ -87,6 +91,8 @@ void override_with(const Arguments& args, EvalOptions& options) {
   take(args.csv, options.csv);
   take(args.routing, options.routing);
   take(args.report, options.report);
+  take(args.against, options.against);
+  options.evaluation.strict = options.evaluation.strict || args.strict;
   try {
     options.check();
   } catch (const core::BadOption& bad) {
@@ -125,6 +131,9 @@ void run(const Arguments& args) {
   if (!options.report.empty()) options.evaluation.thumbnail = report::report_thumbnail;
   const auto runs = evaluate(args, options);
   fmt::print("{}", report::format_table(runs));
+  if (!options.against.empty()) {
+    fmt::print("{}", report::format_differences(options.against, report::compare_with(options.against, runs)));
+  }
   if (!options.json.empty()) report::write_json(options.json, runs);
   if (!options.csv.empty()) report::write_csv(options.csv, runs);
   if (!options.routing.empty()) report::write_routing_csv(options.routing, runs);
@@ -151,6 +160,9 @@ int main(int argc, char** argv) {
         repeatable("--data", args.data, "NAME=DIR, or NAME=DIR/LIST.txt (repeatable)");
         app.add_option("--pred", args.pred, "folder of predictions, instead of a checkpoint");
         app.add_option("--gt", args.gt, "folder of masks for --pred");
+        app.add_flag("--strict", args.strict, "refuse predictions of another size than their mask's");
+        app.add_option("--against", args.against,
+                       "test each score against that of another run, whose --csv this is, image by image");
         app.add_option("--json", args.json, "write the scores as JSON");
         app.add_option("--csv", args.csv, "write one line an image");
         app.add_option("--routing", args.routing,

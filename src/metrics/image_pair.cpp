@@ -85,11 +85,11 @@ void set_values(ImagePair& pair, bool normalize) {
 }
 
 template <class Decision>
-Confusion count(const ImagePair& pair, const Decision& positive) {
+Confusion count(const GreyHistogram& grey, const Decision& positive) {
   Confusion c;
   for (std::size_t k = 0; k < 256; ++k) {
-    (positive(pair.value[k]) ? c.tp : c.fn) += pair.levels[1][k];
-    (positive(pair.value[k]) ? c.fp : c.tn) += pair.levels[0][k];
+    (positive(grey.value[k]) ? c.tp : c.fn) += grey.levels[1][k];
+    (positive(grey.value[k]) ? c.fp : c.tn) += grey.levels[0][k];
   }
   return c;
 }
@@ -106,17 +106,17 @@ void check(const at::Tensor& pred_hw, const at::Tensor& mask_hw) {
 
 }  // namespace
 
-int64_t ImagePair::foreground() const { return sum(levels[1]); }
+int64_t GreyHistogram::foreground() const { return sum(levels[1]); }
 
-Confusion ImagePair::at_least(double threshold) const {
+Confusion GreyHistogram::at_least(double threshold) const {
   return count(*this, [threshold](double v) { return v >= threshold; });
 }
 
-Confusion ImagePair::above(double threshold) const {
+Confusion GreyHistogram::above(double threshold) const {
   return count(*this, [threshold](double v) { return v > threshold; });
 }
 
-ThresholdCounts ImagePair::all_thresholds() const {
+ThresholdCounts GreyHistogram::all_thresholds() const {
   ThresholdCounts counts{.foreground = sum(levels[1]), .background = sum(levels[0])};
   for (std::size_t k = 0; k < 256; ++k) {
     const auto level = static_cast<uint8_t>(value[k] * 255);

@@ -4,13 +4,15 @@
 
 namespace codmoe::metrics {
 
-double mean_absolute_error(const ImagePair& pair) {
+double absolute_error(const GreyHistogram& grey) {
   double sum = 0;
   for (std::size_t k = 0; k < 256; ++k) {
-    sum += static_cast<double>(pair.levels[0][k]) * pair.value[k];
-    sum += static_cast<double>(pair.levels[1][k]) * std::abs(pair.value[k] - 1);
+    sum += static_cast<double>(grey.levels[0][k]) * grey.value[k];
+    sum += static_cast<double>(grey.levels[1][k]) * std::abs(grey.value[k] - 1);
   }
-  return sum / static_cast<double>(pair.size());
+  return sum;
 }
+
+double mean_absolute_error(const ImagePair& pair) { return absolute_error(pair) / static_cast<double>(pair.size()); }
 
 }  // namespace codmoe::metrics

@@ -30,6 +30,16 @@ double pairwise_sum(int64_t begin, int64_t n, const At& at) {
   return sum;
 }
 
+/// The same of numbers that are 0 before `first` and from `last` on, which are not asked for.
+template <class At>
+double pairwise_sum_within(int64_t begin, int64_t n, int64_t first, int64_t last, const At& at) {
+  if (begin + n <= first || begin >= last) return 0;
+  if (n <= 128) return pairwise_sum(begin, n, [&](int64_t i) { return i < first || i >= last ? 0 : at(i); });
+  const int64_t half = n / 2 - (n / 2) % 8;
+  return pairwise_sum_within(begin, half, first, last, at) +
+         pairwise_sum_within(begin + half, n - half, first, last, at);
+}
+
 /// numpy's mean of a constant [height, width] view into an image of `image_width` columns: it adds blocks of whole rows
 /// of at most 8192 elements, or everything at once where the view's elements are evenly spaced.
 inline double constant_view_mean(double value, int64_t height, int64_t width, int64_t image_width) {

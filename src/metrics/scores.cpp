@@ -1,6 +1,7 @@
 #include "codmoe/metrics/scores.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -20,6 +21,35 @@ std::size_t place_of(const List& list, std::string_view name, const Name& name_o
   throw core::Error("no metric is called " + std::string(name) + "; known are: " + known);
 }
 
+constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+
+void add_to(CurveScores& sums, const CurveScores& image) {
+  sums.adaptive += image.adaptive;
+  sums.binary += image.binary;
+  sums.pooled += image.pooled;
+  sums.samples += image.samples;
+  sums.curve.resize(image.curve.size());
+  std::transform(image.curve.begin(), image.curve.end(), sums.curve.begin(), sums.curve.begin(), std::plus<>());
+}
+
+// @param n images; @param samples that the curve was summed over
+double statistic_of(const Column& column, const CurveScores& sums, int64_t n, int64_t samples,
+                    double (*score)(const Confusion&), const Confusion& pooled) {
+  const auto curve_size = static_cast<double>(sums.curve.size());
+  switch (column.statistic) {
+    case Statistic::adaptive:
+      return sums.adaptive / static_cast<double>(n);
+    case Statistic::curve_mean:
+      return std::accumulate(sums.curve.begin(), sums.curve.end(), 0.0) / static_cast<double>(samples) / curve_size;
+    case Statistic::curve_max:
+      return *std::max_element(sums.curve.begin(), sums.curve.end()) / static_cast<double>(samples);
+    case Statistic::binary:
+      return sums.binary / static_cast<double>(n);
+    default:
+      return score(pooled);
+  }
+}
+
 }  // namespace
 
 ImageScores score_image(const at::Tensor& pred_hw, const at::Tensor& mask_hw, const ScoreOptions& options) {
@@ -28,7 +58,11 @@ ImageScores score_image(const at::Tensor& pred_hw, const at::Tensor& mask_hw, co
   scores.counts = pair.all_thresholds();
   scores.adaptive = pair.at_least(pair.adaptive_threshold);
   scores.binary = pair.above(0.5);
-  for (const ScalarMetric& metric : scalar_metrics()) scores.values.push_back(metric.score(pair));
+  for (const ScalarMetric& metric : scalar_metrics()) {
+    scores.values.push_back(options.extended || !metric.extended ? metric.score(pair) : undefined);
+  }
+  if (!options.extended) return scores;
+  for (const CurveMetric& metric : curve_metrics()) scores.curves.push_back(metric.score(pair));
   return scores;
 }
 
@@ -40,7 +74,12 @@ const Curve& Summary::curve(std::string_view key) const {
   return curves[place_of(threshold_metrics(), key, [](const ThresholdMetric& metric) { return metric.key; })];
 }
 
-ScoreAccumulator::ScoreAccumulator() : values_(scalar_metrics().size()), sums_(threshold_metrics().size()) {}
+ScoreAccumulator::ScoreAccumulator()
+    : values_(scalar_metrics().size()),
+      sums_(threshold_metrics().size(), CurveScores{.curve = std::vector<double>(thresholds), .pooled = {}}),
+      curve_sums_(curve_metrics().size()) {
+  for (CurveScores& sums : curve_sums_) sums.samples = 0;
+}
 
 void ScoreAccumulator::add(const ImageScores& image) {
   ++n_;
@@ -52,30 +91,28 @@ void ScoreAccumulator::add(const ImageScores& image) {
     sums_[i].binary += score(image.binary);
     for (int t = 0; t < thresholds; ++t) sums_[i].curve[static_cast<std::size_t>(t)] += score(image.counts.at(t));
   }
+  for (std::size_t i = 0; i < image.curves.size(); ++i) add_to(curve_sums_[i], image.curves[i]);
 }
 
 Summary ScoreAccumulator::summary() const {
-  const auto mean = [this](double sum) { return sum / static_cast<double>(n_); };
   Summary result;
   result.n = n_;
-  for (const ThresholdSums& sums : sums_) {
-    std::transform(sums.curve.begin(), sums.curve.end(), result.curves.emplace_back().begin(), mean);
+  for (const CurveScores& sums : sums_) {
+    std::transform(sums.curve.begin(), sums.curve.end(), result.curves.emplace_back().begin(),
+                   [this](double sum) { return sum / static_cast<double>(n_); });
   }
   const auto value_of = [&](const Column& column) {
-    if (n_ == 0) return std::numeric_limits<double>::quiet_NaN();
-    if (column.statistic == Statistic::value) return mean(values_[column.metric]);
-    const Curve& curve = result.curves[column.metric];
-    switch (column.statistic) {
-      case Statistic::adaptive:
-        return mean(sums_[column.metric].adaptive);
-      case Statistic::curve_mean:
-        return std::accumulate(curve.begin(), curve.end(), 0.0) / thresholds;
-      case Statistic::curve_max:
-        return *std::max_element(curve.begin(), curve.end());
-      case Statistic::binary:
-        return mean(sums_[column.metric].binary);
+    if (n_ == 0) return undefined;
+    switch (column.kind) {
+      case MetricKind::scalar:
+        return values_[column.metric] / static_cast<double>(n_);
+      case MetricKind::threshold:
+        return statistic_of(column, sums_[column.metric], n_, n_, threshold_metrics()[column.metric].score, pooled_);
       default:
-        return threshold_metrics()[column.metric].score(pooled_);
+        const CurveScores& sums = curve_sums_[column.metric];
+        return sums.curve.empty()
+                   ? undefined
+                   : statistic_of(column, sums, n_, sums.samples, curve_metrics()[column.metric].pooled, sums.pooled);
     }
   };
   for (const Column& column : columns()) result.values.push_back(value_of(column));

@@ -9,6 +9,7 @@
 #include "codmoe/core/error.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/metrics/registry.h"
+#include "codmoe/report/checksum.h"
 #include "picture.h"
 #include "text.h"
 
@@ -43,9 +44,15 @@ ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const 
   result.item = item;
   result.size = {mask.size(0), mask.size(1)};
   result.mask_max = *std::max_element(mask.const_data_ptr<uint8_t>(), mask.const_data_ptr<uint8_t>() + mask.numel());
+  result.mask_hash = hash_image(mask);
+  result.pred_hash = hash_image(pred_hw);
   at::Tensor pred = pred_hw;
   if (pred.sizes() != mask.sizes()) {
     result.resized_from = {pred.size(0), pred.size(1)};
+    if (options.strict) {
+      throw core::Error(fmt::format("{}: the prediction is {}, its mask {}; without strict it would be resized",
+                                    item.name, size_text(*result.resized_from), size_text(result.size)));
+    }
     pred = data::resize(pred, mask.size(0), mask.size(1), data::Interpolation::bilinear);
   }
   result.scores = metrics::score_image(pred, mask, options.score);
@@ -73,7 +80,8 @@ std::vector<std::string> DatasetResult::notes() const {
     if (column.statistic != metrics::Statistic::value) continue;
     const std::string said = column.name + " values undefined, and so the mean";
     add_note(notes, images_, said.c_str(), [&column](const ImageResult& image) {
-      return std::isnan(image.at(column.name)) ? image.item.name : std::string();
+      const bool scored = !column.extended || !image.scores.curves.empty();
+      return scored && std::isnan(image.at(column.name)) ? image.item.name : std::string();
     });
   }
   return notes;
@@ -96,6 +104,10 @@ const DatasetResult& Evaluation::dataset(std::string_view name) const {
     if (candidate.name() == name) return candidate;
   }
   throw core::Error(fmt::format("no dataset {} was evaluated", name));
+}
+
+metrics::ScoreOptions score_options(std::span<const Evaluation> runs) {
+  return runs.empty() ? metrics::ScoreOptions{} : runs.front().options().score;
 }
 
 std::string conventions(const EvaluationOptions& options) {

@@ -7,7 +7,9 @@
 
 #include "codmoe/core/files.h"
 #include "codmoe/metrics/registry.h"
+#include "codmoe/report/checksum.h"
 #include "codmoe/report/expert_load.h"
+#include "codmoe/report/intervals.h"
 #include "codmoe/report/object_size.h"
 #include "text.h"
 
@@ -40,6 +42,33 @@ std::vector<Row> table_rows(std::span<const Evaluation> runs) {
   return rows;
 }
 
+// The same rows with the 95 % interval of each score.
+std::vector<Row> interval_rows(std::span<const Evaluation> runs) {
+  std::vector<Row> rows = table_rows(runs);
+  std::size_t k = 0;
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      Row& row = rows[++k];
+      const std::vector<Interval> intervals = bootstrap_intervals(dataset);
+      std::size_t cell = row.size() - intervals.size();
+      for (const auto& [low, high] : intervals) row[cell++] = fmt::format("{:.3f}-{:.3f}", low, high);
+    }
+  }
+  return rows;
+}
+
+std::string checksum_lines(std::span<const Evaluation> runs) {
+  std::string text;
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      const auto [masks, predictions] = checksums(dataset);
+      append(text, "inputs: {}{}: n {}, masks {}, predictions {}\n", runs.size() < 2 ? "" : evaluation.run() + ", ",
+             dataset.name(), dataset.images().size(), masks, predictions);
+    }
+  }
+  return text;
+}
+
 // Names to the left, numbers to the right.
 std::string align(const std::vector<Row>& rows, std::size_t names) {
   std::string text;
@@ -56,10 +85,25 @@ std::string align(const std::vector<Row>& rows, std::size_t names) {
   return text;
 }
 
-core::Json scores_json(const DatasetResult& dataset) {
+core::Json scores_json(const DatasetResult& dataset, const metrics::ScoreOptions& options) {
   const metrics::Summary summary = dataset.summary();
   core::Json json{{"n", summary.n}};
-  for (std::size_t i = 0; i < metrics::columns().size(); ++i) json[metrics::columns()[i].name] = summary.values[i];
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    const metrics::Column& column = metrics::columns()[i];
+    if (column.is_scored(options)) json[column.name] = summary.values[i];
+  }
+  return json;
+}
+
+core::Json intervals_json(const DatasetResult& dataset) {
+  const std::vector<Interval> intervals = bootstrap_intervals(dataset);
+  auto interval = intervals.begin();
+  core::Json json;
+  for (const metrics::Column& column : metrics::columns()) {
+    if (!column.headline) continue;
+    json[column.name] = {interval->low, interval->high};
+    ++interval;
+  }
   return json;
 }
 
@@ -77,7 +121,10 @@ core::Json loads_json(const DatasetResult& dataset, const std::vector<ExpertLaye
 core::Json run_json(const Evaluation& evaluation) {
   core::Json json{{"datasets", core::Json::object()}};
   for (const DatasetResult& dataset : evaluation.datasets()) {
-    json["datasets"][dataset.name()] = scores_json(dataset);
+    json["datasets"][dataset.name()] = scores_json(dataset, evaluation.options().score);
+    json["intervals"][dataset.name()] = intervals_json(dataset);
+    const auto [masks, predictions] = checksums(dataset);
+    json["inputs"][dataset.name()] = {{"masks", masks}, {"predictions", predictions}};
     if (const auto loads = loads_json(dataset, evaluation.layers()); !loads.empty()) {
       json["experts"][dataset.name()] = loads;
     }
@@ -93,12 +140,16 @@ std::string csv_field(const std::string& text) {
   return '"' + quoted + '"';
 }
 
-void append_csv_row(std::string& csv, const std::string& run, const std::string& dataset, const ImageResult& image) {
-  append(csv, "{},{},{},{},{},{}", csv_field(run), csv_field(dataset), csv_field(image.item.name), image.size.height,
-         image.size.width, image.scores.counts.foreground);
+bool in_csv(const metrics::Column& column, const metrics::ScoreOptions& options) {
+  return column.statistic != metrics::Statistic::pooled && column.is_scored(options);
+}
+
+void append_csv_row(std::string& csv, const Evaluation& evaluation, const std::string& dataset,
+                    const ImageResult& image, const metrics::ScoreOptions& options) {
+  append(csv, "{},{},{},{},{},{}", csv_field(evaluation.run()), csv_field(dataset), csv_field(image.item.name),
+         image.size.height, image.size.width, image.scores.counts.foreground);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
-    if (metrics::columns()[i].statistic == metrics::Statistic::pooled) continue;
-    append(csv, ",{}", image.values[i]);
+    if (in_csv(metrics::columns()[i], options)) append(csv, ",{}", image.values[i]);
   }
   csv += '\n';
 }
@@ -129,7 +180,10 @@ void append_routing_rows(std::string& csv, const std::string& start, const Image
 
 std::string format_table(std::span<const Evaluation> runs) {
   std::string text = align(table_rows(runs), runs.size() < 2 ? 1 : 2);
-  if (!runs.empty()) text += fmt::format("{}\n", conventions(runs.front().options()));
+  if (runs.empty()) return text;
+  append(text, "{}\n{}", conventions(runs.front().options()), checksum_lines(runs));
+  append(text, "95 % intervals, bootstrap of {} samples of images:\n{}", bootstrap_samples,
+         align(interval_rows(runs), runs.size() < 2 ? 1 : 2));
   for (const Evaluation& evaluation : runs) {
     for (const DatasetResult& dataset : evaluation.datasets()) {
       for (const std::string& note : dataset.notes()) {
@@ -155,14 +209,17 @@ core::Json to_json(std::span<const Evaluation> runs) {
 }
 
 std::string to_csv(std::span<const Evaluation> runs) {
+  const metrics::ScoreOptions options = score_options(runs);
   std::string csv = "run,dataset,name,height,width,foreground";
   for (const metrics::Column& column : metrics::columns()) {
-    if (column.statistic != metrics::Statistic::pooled) csv += ',' + column.name;
+    if (in_csv(column, options)) csv += ',' + column.name;
   }
   csv += '\n';
   for (const Evaluation& evaluation : runs) {
     for (const DatasetResult& dataset : evaluation.datasets()) {
-      for (const ImageResult& image : dataset.images()) append_csv_row(csv, evaluation.run(), dataset.name(), image);
+      for (const ImageResult& image : dataset.images()) {
+        append_csv_row(csv, evaluation, dataset.name(), image, options);
+      }
     }
   }
   return csv;

@@ -6,6 +6,7 @@
 #include "codmoe/core/files.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/metrics/registry.h"
+#include "codmoe/report/checksum.h"
 #include "histogram.h"
 #include "load_table.h"
 #include "picture.h"
@@ -21,6 +22,23 @@ std::string title_of(const Evaluation& evaluation, const DatasetResult& dataset,
   return escape_markup(several_runs ? evaluation.run() + ", " + dataset.name() : dataset.name());
 }
 
+// Two more rows, of which the first continues after the row `counts`.
+void append_checksums(std::string& counts, std::span<const Evaluation> runs) {
+  std::string masks;
+  std::string predictions;
+  for (const Evaluation& evaluation : runs) {
+    for (const DatasetResult& dataset : evaluation.datasets()) {
+      const Checksums sums = checksums(dataset);
+      append(masks, "<td>{}</td>", sums.masks.substr(0, 8));
+      append(predictions, "<td>{}</td>", sums.predictions.substr(0, 8));
+    }
+  }
+  append(counts,
+         "</tr>\n<tr><th scope=\"row\">masks' checksum</th>{}</tr>\n<tr><th scope=\"row\">predictions' "
+         "checksum</th>{}",
+         masks, predictions);
+}
+
 // Scores as rows: a screen of a phone takes a few datasets side by side, but not ten scores.
 void append_table(std::string& page, std::span<const Evaluation> runs, bool headline) {
   std::vector<metrics::Summary> summaries;
@@ -33,10 +51,12 @@ void append_table(std::string& page, std::span<const Evaluation> runs, bool head
       append(counts, "<td>{}</td>", summaries.back().n);
     }
   }
+  if (headline) append_checksums(counts, runs);
   append(page, "<div class=\"scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n<tr>{}</tr>\n", names, counts);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
-    if (metrics::columns()[i].headline != headline) continue;
-    append(page, "<tr><th scope=\"row\">{}</th>", metrics::columns()[i].name);
+    const metrics::Column& column = metrics::columns()[i];
+    if (column.headline != headline || !column.is_scored(score_options(runs))) continue;
+    append(page, "<tr><th scope=\"row\">{}</th>", column.name);
     for (const metrics::Summary& summary : summaries) append(page, "<td>{:.4f}</td>", summary.values[i]);
     page += "</tr>\n";
   }

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from pysodmetrics_oracle import scores
+from pysodmetrics_oracle import extended_scores, scores
 
 
 class Random:
@@ -98,24 +98,37 @@ def cases():
         yield dict(mask="noise", pred="noise", height=h, width=w)
 
 
+# All scores, of a pair with which the reference fails nowhere.
+SIMPLE = make_pair(dict(mask="ellipse", pred="soft", height=37, width=53, seed=1))
+NAMES = {**scores([SIMPLE])[0], **extended_scores([SIMPLE])}.keys()
+
+
+def saved(values, name):
+    """None where undefined, "fails" where the reference fails."""
+    value = values.get(name, "fails")
+    return None if value != "fails" and not math.isfinite(value) else value
+
+
 def main():
     output = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "data" / "pysodmetrics_vectors.json"
     vectors, pairs = [], []
     for seed, case in enumerate(cases(), start=1):
         case["seed"] = seed
         pair = make_pair(case)
-        values, _ = scores([pair])
+        values = {**scores([pair])[0], **extended_scores([pair])}
         # One undefined or unbounded score would hide all others in the dataset's mean.
-        case["in_dataset"] = math.isfinite(values["Smeasure"]) and pair[0].size > 1
-        case["scores"] = [value if math.isfinite(value) else None for value in values.values()]
+        complete = values.keys() == NAMES and all(map(math.isfinite, values.values()))
+        case["in_dataset"] = complete and pair[0].size > 1
+        case["scores"] = [saved(values, name) for name in NAMES]
         vectors.append(case)
         if case["in_dataset"]:
             pairs.append(pair)
     dataset, curves = scores(pairs)
+    dataset.update(extended_scores(pairs))
     curves = {key: [float(v) for v in curves[key]] for key in ("Em", "Fm", "iou")}
     lines = ",\n".join(json.dumps(case) for case in vectors)
-    Path(output).write_text(f'{{"names": {json.dumps(list(dataset))},\n"cases": [\n{lines}\n],\n'
-                            f'"dataset": {json.dumps(list(dataset.values()))},\n"curves": {json.dumps(curves)}}}\n')
+    Path(output).write_text(f'{{"names": {json.dumps(list(NAMES))},\n"cases": [\n{lines}\n],\n'
+                            f'"dataset": {json.dumps([dataset[name] for name in NAMES])},\n"curves": {json.dumps(curves)}}}\n')
     print(f"{len(vectors)} pairs, {len(pairs)} of them in the dataset")
 
 

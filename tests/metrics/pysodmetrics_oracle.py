@@ -5,6 +5,7 @@ Needs: pip install pysodmetrics==1.6.2 numpy scipy scikit-image opencv-python-he
 
 import warnings
 
+import cv2
 import numpy as np
 import py_sod_metrics as psm
 
@@ -25,6 +26,64 @@ def handlers():
         result.update({mode + key: handler(**flags) for key, handler in HANDLERS.items()})
         result[mode + "fm"] = psm.FmeasureHandler(**flags, beta=0.3)
         result[mode + "f1"] = psm.FmeasureHandler(**flags, beta=1)
+    return result
+
+
+class DoubleContextMeasure(psm.ContextMeasure):
+    """The reference filters the mask in float32; this is the same sum in float64."""
+
+    def _forward_inference(self, X, Y, kernel):
+        return (X > 0) * cv2.filter2D(Y.astype(np.float64), cv2.CV_64F, kernel)
+
+
+def si_handlers():
+    return {
+        "": psm.FmeasureHandler(True, True, sample_based=False, beta=0.3),
+        "sample_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=True, beta=0.3),
+        "overall_bi": psm.FmeasureHandler(False, False, with_binary=True, sample_based=False, beta=0.3),
+    }
+
+
+def three(key, adaptive, curve):
+    curve = np.asarray(curve)
+    return {"adp" + key: adaptive, "mean" + key: curve.mean(), "max" + key: curve.max()}
+
+
+def read_si_fm(metric):
+    values = metric.get_results()
+    return {
+        **three("si_fm", values[""]["adaptive"], values[""]["dynamic"]),
+        "sample_bisi_fm": values["sample_bi"]["binary"],
+        "overall_bisi_fm": values["overall_bi"]["binary"],
+    }
+
+
+def read_msiou(metric):
+    values = metric.get_results()
+    return {**three("msiou", values["adaptive"], values["dynamic"]), "sample_bimsiou": values["binary"]}
+
+
+EXTENDED = [
+    (psm.SizeInvarianceMAE, lambda metric: metric.get_results()),
+    (DoubleContextMeasure, lambda metric: metric.get_results()),
+    (psm.HumanCorrectionEffortMeasure, lambda metric: metric.get_results()),
+    (lambda: psm.SizeInvarianceFmeasureV2(si_handlers()), read_si_fm),
+    (lambda: psm.MSIoU(True, True, with_binary=True), read_msiou),
+]
+
+
+def extended_scores(pairs, metrics=None):
+    """The scores of ScoreOptions::extended; without those of a metric that fails on one of the pairs."""
+    warnings.simplefilter("ignore")
+    result = {}
+    for make, read in metrics or EXTENDED:
+        metric = make()
+        try:
+            for pred, mask in pairs:
+                metric.step(pred=pred, gt=mask)
+        except (AssertionError, OverflowError, np.linalg.LinAlgError):
+            continue
+        result.update({key: float(value) for key, value in read(metric).items()})
     return result
 
 
@@ -59,3 +118,14 @@ def scores(pairs):
         for mode in ("sample_bi", "overall_bi"):
             result[mode + key] = values[mode + key]["binary"]
     return {key: float(value) for key, value in result.items()}, curves
+
+
+def headline_scores(pairs):
+    """S, E, F, weighted F, MAE and IoU alone, for timing."""
+    warnings.simplefilter("ignore")
+    metrics = [psm.MAE(), psm.Smeasure(), psm.WeightedFmeasure(), psm.Emeasure(), psm.Fmeasure(),
+               psm.FmeasureV2({"iou": psm.IOUHandler(with_dynamic=True, with_adaptive=True, with_binary=False)})]
+    for pred, mask in pairs:
+        for metric in metrics:
+            metric.step(pred=pred, gt=mask)
+    return [metric.get_results() for metric in metrics]

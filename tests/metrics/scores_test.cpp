@@ -56,8 +56,24 @@ TEST(Scores, NothingScoredIsNotANumber) {
 TEST(Scores, StridedTensorsAreRead) {
   const at::Tensor pred = bytes({0, 200, 255, 30, 90, 10}, 2, 3);
   const at::Tensor mask = bytes({0, 255, 255, 0, 255, 0}, 2, 3);
-  const Summary plain = summarize(score_image(pred.t().contiguous(), mask.t().contiguous()));
-  EXPECT_EQ(summarize(score_image(pred.t(), mask.t())).values, plain.values);
+  const ScoreOptions all{.extended = true};
+  const Summary plain = summarize(score_image(pred.t().contiguous(), mask.t().contiguous(), all));
+  const Summary strided = summarize(score_image(pred.t(), mask.t(), all));
+  for (const Column& column : columns()) {
+    const double expected = plain.at(column.name);
+    EXPECT_TRUE(strided.at(column.name) == expected || std::isnan(expected)) << column.name;
+  }
+}
+
+TEST(Scores, ExtendedOnesAreUndefinedUnlessAskedFor) {
+  const at::Tensor mask = bytes({0, 255, 255, 0, 255, 0}, 2, 3);
+  const Summary plain = summarize(score_image(mask, mask));
+  const Summary all = summarize(score_image(mask, mask, {.extended = true}));
+  for (const Column& column : columns()) {
+    EXPECT_EQ(std::isnan(plain.at(column.name)), column.extended) << column.name;
+    EXPECT_FALSE(column.name != "si_mae" && std::isnan(all.at(column.name))) << column.name;
+    EXPECT_TRUE(column.extended || plain.at(column.name) == all.at(column.name)) << column.name;
+  }
 }
 
 TEST(Scores, WrongInputIsRefused) {

@@ -53,7 +53,23 @@ TEST_F(Formats, JsonOfOneRunHasItsDatasets) {
                            "meaniou", "maxiou", "adpiou", "maxdice"}) {
     EXPECT_TRUE(camo[name].is_number()) << name;
   }
-  EXPECT_EQ(camo.size(), metrics::columns().size() + 1);
+  const auto plain = [](const metrics::Column& column) { return !column.extended; };
+  EXPECT_EQ(camo.size(), std::ranges::count_if(metrics::columns(), plain) + 1);
+}
+
+TEST_F(Formats, ExtendedScoresAreWrittenWhereTheyAreComputed) {
+  data::write_png(gt() / "mask.png", square(0));
+  Evaluation evaluation("swift", {.score = {.extended = true}});
+  evaluation.add("CAMO", {"one", {}, gt() / "mask.png"}, square(10));
+  const auto json = to_json({&evaluation, 1})["datasets"]["CAMO"];
+  EXPECT_EQ(json.size(), metrics::columns().size() + 1);
+  for (const char* name : {"hce", "cm", "si_mae", "meansi_fm", "overall_bisi_fm", "maxmsiou"}) {
+    EXPECT_TRUE(json[name].is_number()) << name;
+  }
+  const auto rows = lines(to_csv({&evaluation, 1}));
+  EXPECT_TRUE(contains(rows[0], ",adpmsiou,meanmsiou,maxmsiou,sample_bimsiou"));
+  EXPECT_EQ(std::ranges::count(rows[1], ','), std::ranges::count(rows[0], ','));
+  EXPECT_TRUE(evaluation.dataset("CAMO").notes().empty());
 }
 
 TEST_F(Formats, JsonOfSeveralRunsNamesThem) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codmoe/metrics/curve_scores.h"
 #include "codmoe/metrics/image_pair.h"
 
 namespace codmoe::metrics {
@@ -16,6 +17,7 @@ struct ScalarMetric {
   std::string_view name;
   double (*score)(const ImagePair&);
   bool higher_is_better;
+  bool extended = false;  ///< computed with ScoreOptions::extended alone
 };
 
 /// A measure of a binary decision: adaptive threshold (adp), mean and max of the dataset's average curve, and, where
@@ -27,21 +29,38 @@ struct ThresholdMetric {
   bool higher_is_better;
 };
 
-/// How a column comes of a metric: a ScalarMetric's mean, or one of a ThresholdMetric's as described there.
+/// The same scores of a metric that needs more than counts of pixels. All are extended.
+struct CurveMetric {
+  std::string_view key;
+  CurveScores (*score)(const ImagePair&);
+  double (*pooled)(const Confusion&);  ///< none, null: no overall_bi
+  bool higher_is_better;
+};
+
+/// The list that a column's metric is in.
+enum class MetricKind { scalar, threshold, curve };
+
+/// How a column comes of a metric: a ScalarMetric's mean, or one of the others' as described there.
 enum class Statistic { value, adaptive, curve_mean, curve_max, binary, pooled };
 
 /// One number of a summary.
 struct Column {
   std::string name;  ///< PySODMetrics' name; "IoU" is its sample_biiou
+  MetricKind kind;
   Statistic statistic;
-  std::size_t metric;  ///< place in scalar_metrics() for Statistic::value, else in threshold_metrics()
+  std::size_t metric;  ///< place in the list
   bool higher_is_better;
   bool headline;  ///< shown in the terminal's table
+  bool extended;
+
+  /// Otherwise the column holds NaN and is not shown.
+  bool is_scored(const ScoreOptions& options) const { return options.extended || !extended; }
 };
 
 /// The lists, in the order of the tables.
 const std::vector<ScalarMetric>& scalar_metrics();
 const std::vector<ThresholdMetric>& threshold_metrics();
+const std::vector<CurveMetric>& curve_metrics();
 const std::vector<Column>& columns();
 
 }  // namespace codmoe::metrics

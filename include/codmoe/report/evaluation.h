@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,12 +22,14 @@ namespace codmoe::report {
 
 struct EvaluationOptions {
   metrics::ScoreOptions score;
+  bool strict = false;    ///< refuse a prediction of another size than its mask's instead of resizing it
   int64_t threads = 0;    ///< of evaluate_folders; 0: one a core
   int64_t thumbnail = 0;  ///< longest side of the copy kept of each prediction for a report's pictures; 0: none kept
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     score.fields(visit);
+    visit("strict", strict);
     visit("threads", threads, core::between(0, 1024));
   }
 };
@@ -57,6 +60,8 @@ struct ImageResult {
   Size size;                         ///< of the mask
   std::optional<Size> resized_from;  ///< the prediction's own size where it was not the mask's
   int mask_max = 0;                  ///< highest level of the mask
+  uint64_t mask_hash = 0;            ///< see checksum.h
+  uint64_t pred_hash = 0;            ///< of the prediction in its own size
   metrics::ImageScores scores;
   std::vector<double> values;         ///< in the order of metrics::columns()
   at::Tensor thumbnail_hw;            ///< uint8; undefined where none was asked for
@@ -69,7 +74,8 @@ struct ImageResult {
 /// Reads the item's mask and scores a prediction; one of another size is first resized to the mask's (bilinear).
 /// Safe to call from several threads.
 /// @param pred_hw uint8 [H, W], CPU
-/// @throws core::Error naming the mask where it cannot be read
+/// @throws core::Error naming the mask where it cannot be read, or, where options.strict, the image whose prediction is
+/// of another size
 ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const EvaluationOptions& options);
 
 /// All results of one dataset, in the order added.
@@ -116,6 +122,9 @@ class Evaluation {
   std::vector<ExpertLayer> layers_;
   std::vector<DatasetResult> datasets_;
 };
+
+/// How the runs of one table, which are scored alike, are scored.
+metrics::ScoreOptions score_options(std::span<const Evaluation> runs);
 
 /// One line on how the scores are defined, for tables.
 std::string conventions(const EvaluationOptions& options);

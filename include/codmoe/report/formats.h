@@ -10,11 +10,15 @@
 
 namespace codmoe::report {
 
-/// Headline scores, one line a run and dataset, then the conventions and the notes.
+/// Headline scores, one line a run and dataset, then the conventions, the inputs' checksums, the scores' 95 % intervals
+/// and the notes.
 std::string format_table(std::span<const Evaluation> runs);
 
 /// {"datasets": {NAME: {"n": …, "Smeasure": …, …}}, "conventions": …, "notes": {NAME: […]}}; of several runs
 /// {"runs": {RUN: {"datasets": …, "notes": …}}, "conventions": …}. An undefined score is null; notes only where any.
+/// Beside "datasets" also "intervals": {NAME: {"Smeasure": [low, high], …}} of the headline scores, and "inputs":
+/// {NAME:
+/// {"masks": …, "predictions": …}} with their checksums.
 /// Where a model ran, beside "datasets": {"experts": {NAME: {LAYER: {GROUP: {"n": …, "load": {EXPERT: …}}}}}} with the
 /// groups of expert_loads(), and "object_sizes", which says what these are.
 core::Json to_json(std::span<const Evaluation> runs);

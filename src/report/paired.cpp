@@ -1,0 +1,185 @@
+#include "codmoe/report/paired.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
+#include "codmoe/core/seed.h"
+#include "codmoe/metrics/registry.h"
+#include "codmoe/report/csv.h"
+#include "text.h"
+
+namespace codmoe::report {
+namespace {
+
+constexpr uint64_t sign_changes = 9999;
+
+using ImageName = std::pair<std::string, std::string>;  // dataset, name
+
+std::vector<std::size_t> tested_columns() {
+  std::vector<std::size_t> list;
+  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
+    const metrics::Column& column = metrics::columns()[i];
+    if (column.headline && column.statistic != metrics::Statistic::curve_max) list.push_back(i);
+  }
+  return list;
+}
+
+// The other run's scores, by image in the order of tested_columns().
+class OtherScores {
+ public:
+  explicit OtherScores(const std::filesystem::path& path) : path_(path.string()) {
+    const auto rows = parse_csv(core::read_file(path), path_);
+    if (rows.empty()) throw core::Error(fmt::format("{}: is empty", path_));
+    header_ = rows.front();
+    std::string run;
+    for (std::size_t i = 1; i < rows.size(); ++i) add(rows[i], i + 1, run);
+  }
+
+  const std::vector<double>* find(const ImageName& name) const {
+    const auto found = images_.find(name);
+    return found == images_.end() ? nullptr : &found->second;
+  }
+
+  /// @throws core::Error unless they are those of the run
+  void check_images(const Evaluation& run) const {
+    std::vector<std::string> missing;
+    std::map<ImageName, bool> expected;
+    for (const DatasetResult& dataset : run.datasets()) {
+      for (const ImageResult& image : dataset.images()) {
+        const ImageName name{dataset.name(), image.item.name};
+        expected[name] = true;
+        if (find(name) == nullptr) missing.push_back(name.first + "/" + name.second);
+      }
+    }
+    std::vector<std::string> extra;
+    for (const auto& [name, scores] : images_) {
+      if (!expected.contains(name)) extra.push_back(name.first + "/" + name.second);
+    }
+    std::string text;
+    if (!missing.empty()) append(text, "; {} images are not in it: {}", missing.size(), list_names(missing, 5));
+    if (!extra.empty()) append(text, "; {} of its images were not scored now: {}", extra.size(), list_names(extra, 5));
+    if (!text.empty()) throw core::Error(fmt::format("{}: must hold the same images{}", path_, text));
+  }
+
+ private:
+  std::size_t place_of(const std::string& column) const {
+    const auto found = std::ranges::find(header_, column);
+    if (found == header_.end()) throw core::Error(fmt::format("{}: has no column {}", path_, column));
+    return static_cast<std::size_t>(found - header_.begin());
+  }
+
+  void add(const std::vector<std::string>& row, std::size_t line, std::string& run) {
+    if (row.size() != header_.size()) {
+      throw core::Error(fmt::format("{}: row {} has {} fields, the first {}", path_, line, row.size(), header_.size()));
+    }
+    const std::string& this_run = row[place_of("run")];
+    if (line > 2 && this_run != run) {
+      throw core::Error(fmt::format("{}: holds the runs '{}' and '{}', must be one", path_, run, this_run));
+    }
+    run = this_run;
+    std::vector<double> scores;
+    for (const std::size_t column : tested_columns()) {
+      const std::string& name = metrics::columns()[column].name;
+      scores.push_back(number(row[place_of(name)], line, name));
+    }
+    const ImageName name{row[place_of("dataset")], row[place_of("name")]};
+    if (!images_.emplace(name, std::move(scores)).second) {
+      throw core::Error(fmt::format("{}: row {}: image {} again", path_, line, name.second));
+    }
+  }
+
+  double number(const std::string& text, std::size_t line, const std::string& column) const {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) return value;
+    throw core::Error(fmt::format("{}: row {}: {} '{}' must be a number", path_, line, column, text));
+  }
+
+  std::string path_;
+  std::vector<std::string> header_;
+  std::map<ImageName, std::vector<double>> images_;
+};
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+// Share of sums with random signs that are as far from 0 as the sum itself, this one among them.
+double sign_change_p(const std::vector<double>& differences) {
+  const double sum = std::accumulate(differences.begin(), differences.end(), 0.0);
+  const double least = std::abs(sum) * (1 - 1e-12);  // the same sum in another order may be rounded down
+  uint64_t as_far = 1;
+  for (uint64_t change = 0; change < sign_changes; ++change) {
+    double changed = 0;
+    uint64_t signs = 0;
+    for (std::size_t k = 0; k < differences.size(); ++k, signs >>= 1) {
+      if (k % 64 == 0) signs = core::mix_seed(1, change, k / 64);
+      changed += (signs & 1) != 0 ? differences[k] : -differences[k];
+    }
+    as_far += std::abs(changed) >= least ? 1 : 0;
+  }
+  return static_cast<double>(as_far) / static_cast<double>(sign_changes + 1);
+}
+
+PairedDifference compare_column(const DatasetResult& dataset, const OtherScores& others, std::size_t column,
+                                std::size_t place) {
+  std::vector<double> ours;
+  std::vector<double> theirs;
+  std::vector<double> differences;
+  for (const ImageResult& image : dataset.images()) {
+    const double value = image.values[column];
+    const double other = others.find({dataset.name(), image.item.name})->at(place);
+    if (std::isnan(value) || std::isnan(other)) continue;
+    ours.push_back(value);
+    theirs.push_back(other);
+    differences.push_back(value - other);
+  }
+  PairedDifference result;
+  result.dataset = dataset.name();
+  result.score = metrics::columns()[column].name;
+  result.n = ours.size();
+  if (ours.empty()) return result;
+  result.mean = mean_of(ours);
+  result.other_mean = mean_of(theirs);
+  result.difference = bootstrap_interval(differences);
+  result.p = sign_change_p(differences);
+  return result;
+}
+
+}  // namespace
+
+std::vector<PairedDifference> compare_with(const std::filesystem::path& csv, std::span<const Evaluation> runs) {
+  const OtherScores others(csv);
+  const std::vector<std::size_t> columns = tested_columns();
+  std::vector<PairedDifference> list;
+  for (const Evaluation& run : runs) {
+    others.check_images(run);
+    for (const DatasetResult& dataset : run.datasets()) {
+      for (std::size_t place = 0; place < columns.size(); ++place) {
+        list.push_back(compare_column(dataset, others, columns[place], place));
+        list.back().run = run.run();
+      }
+    }
+  }
+  return list;
+}
+
+std::string format_differences(const std::filesystem::path& csv, const std::vector<PairedDifference>& differences) {
+  std::string text = fmt::format("against {}, image by image (95 % interval by bootstrap, p by {} sign changes):\n",
+                                 csv.string(), sign_changes);
+  append(text, "{:<16} {:<16} {:<10} {:>6} {:>8} {:>8} {:>8}  {:<18} {:>7}\n", "run", "dataset", "score", "n", "now",
+         "other", "change", "95 % interval", "p");
+  for (const PairedDifference& d : differences) {
+    append(text, "{:<16} {:<16} {:<10} {:>6} {:>8.4f} {:>8.4f} {:>+8.4f}  {:<18} {:>7.4f}\n", d.run, d.dataset, d.score,
+           d.n, d.mean, d.other_mean, d.mean - d.other_mean,
+           fmt::format("{:+.4f} {:+.4f}", d.difference.low, d.difference.high), d.p);
+  }
+  return text;
+}
+
+}  // namespace codmoe::report
