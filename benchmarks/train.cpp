@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "benchmarks/case.h"
 #include "benchmarks/profile.h"
 #include "codmoe/core/device.h"
+#include "codmoe/core/error.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/engine/precision.h"
 #include "codmoe/engine/train_step.h"
@@ -19,6 +21,7 @@ namespace codmoe::bench {
 namespace {
 
 constexpr int profiled_steps = 5;
+constexpr int64_t warmup_of_graph = 3;
 
 /// What one timing is of, beyond the options.
 struct TrainCase {
@@ -37,6 +40,7 @@ std::vector<TrainCase> cases_of(const TrainCaseOptions& options, const c10::Devi
       }
     }
   }
+  if (cases.empty()) throw core::UsageError("launch: graph needs a CUDA device");
   return cases;
 }
 
@@ -63,8 +67,15 @@ data::Batch draw_batch(const TrainCaseOptions& options, int64_t batch, const c10
 }
 
 /// A step on one batch, ready to be called again and again.
-std::function<void()> make_step(const TrainCaseOptions& options, const TrainCase& which, const c10::Device& device,
-                                Record& record) {
+struct PreparedStep {
+  std::shared_ptr<engine::TrainStep> step;
+  std::vector<data::Batch> batches;
+
+  void operator()() const { step->run(batches, /*epoch=*/0, /*lr_factor=*/1.0); }
+};
+
+PreparedStep make_step(const TrainCaseOptions& options, const TrainCase& which, const c10::Device& device,
+                       Record& record) {
   core::seed_all(static_cast<uint64_t>(options.seed));
   engine::set_precision(which.precision);
   model::Detector model(options.model);
@@ -72,10 +83,8 @@ std::function<void()> make_step(const TrainCaseOptions& options, const TrainCase
   if (options.channels_last) engine::to_channels_last(*model);
   model->train();
   record.parameters = nn::count_parameters(*model);
-  const auto step = std::make_shared<engine::TrainStep>(model, train_options(options, which), device);
-  return [step, batches = std::vector{draw_batch(options, which.batch, device)}] {
-    step->run(batches, /*epoch=*/0, /*lr_factor=*/1.0);
-  };
+  return {std::make_shared<engine::TrainStep>(model, train_options(options, which), device),
+          {draw_batch(options, which.batch, device)}};
 }
 
 Record describe(const TrainCaseOptions& options, const TrainCase& which, const c10::Device& device) {
@@ -101,6 +110,13 @@ void TrainCaseOptions::check() const {
   model.check();
   if (batch.empty()) throw core::BadOption("batch", "must name at least one value");
   if (dtype.empty()) throw core::BadOption("dtype", "must name at least one value");
+  if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
+  if (std::ranges::find(launch, Launch::graph) != launch.end() && timing.warmup < warmup_of_graph) {
+    throw core::BadOption("timing.warmup",
+                          fmt::format("must be at least {} for launch graph, whose first steps run kernel "
+                                      "by kernel; it is {}",
+                                      warmup_of_graph, timing.warmup));
+  }
 }
 
 std::vector<Record> run_train(const TrainCaseOptions& options, const c10::Device& device) {
@@ -108,9 +124,14 @@ std::vector<Record> run_train(const TrainCaseOptions& options, const c10::Device
   for (const auto& which : cases_of(options, device)) {
     auto record = describe(options, which, device);
     spdlog::info("{} {} batch {} {}", options.model.backbone.name, record.dtype, which.batch, *record.launch);
+    const auto step = make_step(options, which, device, record);
     Workload workload;
-    workload.call = make_step(options, which, device, record);
+    workload.call = step;
     add_timing(record, time_workload(workload, device, options.timing));
+    if (which.launch == Launch::graph && !step.step->replayed()) {
+      throw core::Error(fmt::format("{} {}: the step can't be captured in a CUDA graph; set launch=[eager]",
+                                    options.model.backbone.name, record.dtype));
+    }
     records.push_back(record);
   }
   return records;

@@ -18,7 +18,7 @@ struct TrainCaseOptions {
   std::vector<Launch> launch = {Launch::eager, Launch::graph};
   bool channels_last = true;
   int64_t seed = 0;  ///< of weights, images and masks
-  TimingOptions timing;
+  TimingOptions timing{.warmup = 3};
 
   template <class Visitor>
   void fields(Visitor&& visit) {

@@ -77,6 +77,10 @@ bool Backbone::set_drop_path(double rate) {
   return !paths.empty();
 }
 
+bool Backbone::restores_random_state() const {
+  return draws_random_numbers_ && std::ranges::find(checkpointed_, true) != checkpointed_.end();
+}
+
 double Backbone::drop_path_share(std::size_t block, std::size_t blocks) const {
   return blocks == 1 ? 0.0 : static_cast<double>(block) / static_cast<double>(blocks - 1);
 }

@@ -5,12 +5,18 @@
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <mutex>
 #include <optional>
+
+#include "codmoe/core/device.h"
+#include "codmoe/core/error.h"
 #endif
 
 namespace codmoe::core {
@@ -21,7 +27,13 @@ class SideStream::Guard {
  public:
   explicit Guard(c10::DeviceIndex device)
       : outer_(c10::cuda::getCurrentCUDAStream(device)), inner_(stream_of(device)), guard_(after(outer_, inner_)) {}
-  ~Guard() { after(inner_, outer_); }
+  ~Guard() {
+    try {
+      after(inner_, outer_);
+    } catch (const c10::Error& error) {  // the device has failed: the next call on it says so too
+      spdlog::error("{}", error.what_without_backtrace());
+    }
+  }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
@@ -48,26 +60,40 @@ class SideStream::Guard {
 };
 
 SideStream::SideStream(c10::Device device)
-    : guard_(device.is_cuda() ? std::make_unique<Guard>(device.index()) : nullptr) {}
+    : guard_(device.is_cuda()
+                 ? std::make_unique<Guard>(device.has_index() ? device.index() : c10::cuda::current_device())
+                 : nullptr) {}
 
 struct CudaGraph::Captured {
   at::cuda::CUDAGraph graph;
 };
 
+void CudaGraph::end_failed_capture() {
+  try {
+    captured_->graph.capture_end();
+  } catch (const c10::Error& error) {
+    // LibTorch 2.11 leaves allocator and random numbers in the middle of the capture then, and they must outlive it.
+    [[maybe_unused]] const auto* kept = captured_.release();
+    throw Error(
+        fmt::format("a CUDA graph was invalidated in the middle of its capture, after which this process can't go "
+                    "on: {}",
+                    error.what_without_backtrace()));
+  }
+}
+
 CudaGraph::CudaGraph(c10::Device device, const std::function<void()>& work, const CudaGraph* pool)
     : captured_(std::make_unique<Captured>()) {
   const c10::cuda::CUDAGuard guard(device);
   // Other threads may go on allocating page-locked memory, which a capture in the global mode would forbid them.
+  // What eager calls left in the allocator can't be used by a graph.
+  synchronize(device);
+  c10::cuda::CUDACachingAllocator::emptyCache();
   captured_->graph.capture_begin(pool != nullptr ? pool->captured_->graph.pool() : at::cuda::MempoolId_t{0, 0},
                                  cudaStreamCaptureModeThreadLocal);
   try {
     work();
   } catch (...) {
-    try {
-      captured_->graph.capture_end();
-    } catch (const c10::Error&) {
-      // Says again that the capture has failed; what failed is on its way.
-    }
+    end_failed_capture();
     throw;
   }
   captured_->graph.capture_end();
@@ -85,6 +111,7 @@ CudaGraph::CudaGraph(c10::Device, const std::function<void()>&, const CudaGraph*
   TORCH_CHECK(false, "this build has no CUDA");
 }
 void CudaGraph::replay() {}
+void CudaGraph::end_failed_capture() {}
 
 #endif
 

@@ -6,7 +6,9 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <limits>
 
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -58,7 +60,7 @@ void synchronize(const c10::Device& device) {
 
 namespace {
 
-int64_t available_main_memory() {
+int64_t available_on_machine() {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with("MemAvailable:")) return std::stoll(line.substr(line.find(':') + 1)) * 1024;
@@ -66,10 +68,18 @@ int64_t available_main_memory() {
   throw Error("/proc/meminfo: names no MemAvailable");
 }
 
+/// Of a container that may take less than its machine has (cgroup v2); the whole range where none is set.
+int64_t available_in_container() {
+  int64_t limit = 0, used = 0;
+  const bool limited = static_cast<bool>(std::ifstream("/sys/fs/cgroup/memory.max") >> limit) &&
+                       static_cast<bool>(std::ifstream("/sys/fs/cgroup/memory.current") >> used);
+  return limited ? std::max<int64_t>(0, limit - used) : std::numeric_limits<int64_t>::max();
+}
+
 }  // namespace
 
 int64_t free_memory(const c10::Device& device) {
-  if (device.is_cpu()) return available_main_memory();
+  if (device.is_cpu()) return std::min(available_on_machine(), available_in_container());
 #ifdef CODMOE_CUDA
   const c10::cuda::CUDAGuard guard(device);
   std::size_t free = 0, total = 0;

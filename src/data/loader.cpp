@@ -64,6 +64,7 @@ class Loader::Workers {
   void start(int64_t epoch, int64_t first_batch);
   std::optional<Batch> next();
   int64_t batches() const { return batches_; }
+  bool keeps_samples() const { return cache_ != nullptr; }
 
  private:
   Batch make_batch(const std::vector<int64_t>& order, int64_t index) const;
@@ -180,5 +181,7 @@ void Loader::start(int64_t epoch, int64_t first_batch) { workers_->start(epoch, 
 std::optional<Batch> Loader::next() { return workers_->next(); }
 
 int64_t Loader::batches_per_epoch() const { return workers_->batches(); }
+
+Cache Loader::place() const { return workers_->keeps_samples() ? Cache::ram : Cache::none; }
 
 }  // namespace codmoe::data

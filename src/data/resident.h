@@ -18,6 +18,7 @@ class ResidentLoader : public BatchSource {
   void start(int64_t epoch, int64_t first_batch = 0) override;
   std::optional<Batch> next() override;
   int64_t batches_per_epoch() const override { return batches_; }
+  Cache place() const override { return Cache::gpu; }
 
  private:
   at::Tensor to_device(const at::Tensor& pinned) const;

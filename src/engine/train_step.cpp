@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
@@ -62,6 +63,7 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
   const auto& frozen = model_->backbone().frozen();
   PlanKey key{{static_cast<int64_t>(frozen.stages), frozen.batch_norms}};
   for (const auto& batch : batches) key.push_back(batch.images.sizes().vec());
+  std::erase_if(plans_, [&](const auto& item) { return item.first.front() != key.front(); });  // thawing goes one way
   auto& plan = plans_[key];
   for (std::size_t i = plan.inputs.size(); i < batches.size(); ++i) {
     plan.inputs.push_back({at::empty_like(batches[i].images, device_), at::empty_like(batches[i].masks, device_)});
@@ -73,28 +75,20 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
   return plan;
 }
 
-bool TrainStep::may_capture() {
-  if (!device_.is_cuda() || engine_.graph == GraphUse::off) return false;
-  const bool waits =
-      std::ranges::any_of(model_->moe_layers(), [](const auto& layer) { return layer->waited_for_routes(); });
-  if (waits) {
-    spdlog::info("engine.graph: the steps run kernel by kernel, since this dispatch reads its routes on the host");
-    engine_.graph = GraphUse::off;
+std::string TrainStep::capture_refusal() {
+  if (std::ranges::any_of(model_->moe_layers(), [](const auto& layer) { return layer->waited_for_routes(); })) {
+    return "this dispatch reads its routes on the host";
   }
-  return !waits;
+  if (model_->backbone().restores_random_state()) return "backbone.checkpoint draws the numbers of drop_path again";
+  return "";
 }
 
 void TrainStep::capture(Plan& plan) {
   const auto other = std::ranges::find_if(plans_, [](const auto& item) { return item.second.graph != nullptr; });
   const auto* pool = other == plans_.end() ? nullptr : other->second.graph.get();
-  try {
-    plan.graph = std::make_unique<core::CudaGraph>(
-        device_, [&] { plan.loss = step(plan.inputs); }, pool);
-  } catch (const c10::Error& error) {
-    spdlog::warn("engine.graph: the steps run kernel by kernel, since one can't be captured: {}",
-                 error.what_without_backtrace());
-    engine_.graph = GraphUse::off;
-  }
+  plan.graph = std::make_unique<core::CudaGraph>(
+      device_, [&] { plan.loss = step(plan.inputs); }, pool);
+  spdlog::info("engine.graph: steps of {} images are replayed from a CUDA graph", plan.inputs.front().images.size(0));
 }
 
 at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor) {
@@ -102,13 +96,22 @@ at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch
   lr_factor_.fill_(lr_factor);
   balance_coefficient_.fill_(moe::balance_coefficient(balance_, epoch));
   auto& plan = plan_for(batches);
-  if (!plan.graph && plan.eager_steps >= eager_steps_before_capture && may_capture()) capture(plan);
+  const bool wanted = device_.is_cuda() && engine_.graph != GraphUse::off;
+  if (wanted && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
+  replayed_ = plan.graph != nullptr;
   if (plan.graph) {
     plan.graph->replay();
     return plan.loss.clone();
   }
+  const auto loss = step(plan.inputs);
   ++plan.eager_steps;
-  return step(plan.inputs);
+  // Asked at once: an evaluation may run the layers in another way before the next step.
+  const auto refusal = capture_refusal();
+  plan.captures = plan.captures && refusal.empty();
+  if (wanted && !refusal.empty() && !std::exchange(refusal_said_, true)) {
+    spdlog::info("engine.graph: the steps run kernel by kernel, since {}", refusal);
+  }
+  return loss;
 }
 
 }  // namespace codmoe::engine

@@ -42,6 +42,14 @@ model::Detector make_model(const TrainOptions& options, c10::Device device) {
   return model;
 }
 
+/// Samples kept in another place change to slightly other bytes: the run would not end as one left alone.
+void check_place(const fs::path& step_folder, const Json& config, data::Cache now) {
+  const auto before = config.value("/data/cache"_json_pointer, std::string(core::name_of(now)));
+  if (before == core::name_of(now)) return;
+  throw core::Error(fmt::format("{}: its samples were kept by data.cache: {}, here it is {}; set data.cache={}",
+                                step_folder.string(), before, core::name_of(now), before));
+}
+
 /// The scores that a table shows.
 Json headline_json(const metrics::Summary& summary) {
   auto scores = Json::object();
@@ -62,7 +70,9 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device)),
       model_(make_model(options, device)),
-      step_(model_, options, device) {}
+      step_(model_, options, device) {
+  options_.data.cache = batches_->place();
+}
 
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
@@ -70,6 +80,7 @@ void Trainer::resume(const fs::path& step_folder) {
     throw core::Error(
         fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
+  check_place(step_folder, saved.config, options_.data.cache);
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
   restore_optimizer(step_folder, step_.optimizer());

@@ -23,6 +23,8 @@ AugmentedBatch augment(const at::Tensor& pixels, const at::Tensor& places_b4, co
   TORCH_CHECK(changes_bp.scalar_type() == at::kFloat && changes_bp.sizes() == at::IntArrayRef({batch, kAugmentColumns}),
               "augment: changes must be float32 [B, ", kAugmentColumns, "], not ", changes_bp.scalar_type(), " ",
               changes_bp.sizes());
+  TORCH_CHECK(batch > 0 && size > 0 && places_b4.device() == pixels.device() && changes_bp.device() == pixels.device(),
+              "augment: takes at least one sample and pixel, and everything on ", pixels.device());
   static_assert(kAugmentColumns == cuda::kChangeColumns);
   const c10::cuda::CUDAGuard guard(pixels.device());
   const auto places = places_b4.contiguous(), changes = changes_bp.contiguous();

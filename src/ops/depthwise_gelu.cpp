@@ -86,6 +86,9 @@ at::Tensor depthwise_gelu(const at::Tensor& x_bhwc, const at::Tensor& x_bias_c, 
                   state.bias.sizes() == at::IntArrayRef({channels}) && x_bias_c.sizes() == state.bias.sizes(),
               "depthwise_gelu: of x [B, H, W, C] the weight must be [C, 1, 3, 3] and the biases [C], not ",
               x_bhwc.sizes(), ", ", state.weight.sizes(), ", ", state.bias.sizes(), ", ", x_bias_c.sizes());
+  TORCH_CHECK(state.weight.device() == x_bhwc.device() && state.bias.device() == x_bhwc.device() &&
+                  x_bias_c.device() == x_bhwc.device(),
+              "depthwise_gelu: everything must be on ", x_bhwc.device());
 #ifdef CODMOE_CUDA
   const auto type = product_type(x_bhwc);
   if (x_bhwc.is_cuda() && is_kernel_type(type) && channels % 64 == 0 && x_bhwc.numel() > 0) {

@@ -128,6 +128,9 @@ NormedSum add_layer_norm(const at::Tensor& x, const at::Tensor& branch, const La
                   state.bias.sizes() == state.weight.sizes(),
               "add_layer_norm: weight and bias must be [C] of x [..., C], not ", state.weight.sizes(), ", ",
               state.bias.sizes(), " of ", x.sizes());
+  TORCH_CHECK(state.weight.device() == x.device() && state.bias.device() == x.device() &&
+                  (!branch.defined() || branch.device() == x.device()),
+              "add_layer_norm: everything must be on ", x.device());
   TORCH_CHECK(!branch.defined() || branch.sizes() == x.sizes(),
               "add_layer_norm: x and branch must have one shape, not ", x.sizes(), " and ",
               branch.defined() ? branch.sizes() : x.sizes());

@@ -79,8 +79,10 @@ class Linear : public torch::autograd::Function<Linear> {
 
 bool takes_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return x.is_cuda() && at::GradMode::is_enabled() && is_kernel_type(product_type(x)) &&
-         is_kernel_type(x.scalar_type()) && weight.scalar_type() == at::kFloat && weight.size(0) % 2 == 0 &&
-         (!bias.defined() || bias.scalar_type() == at::kFloat);
+         is_kernel_type(x.scalar_type()) && weight.scalar_type() == at::kFloat && weight.device() == x.device() &&
+         (x.scalar_type() == at::kFloat || at::autocast::is_autocast_enabled(x.device().type())) &&
+         weight.size(0) % 2 == 0 &&
+         (!bias.defined() || (bias.scalar_type() == at::kFloat && bias.device() == x.device()));
 }
 
 }  // namespace

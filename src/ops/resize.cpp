@@ -69,7 +69,8 @@ at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t wid
   TORCH_CHECK(x_bchw.dim() == 4, "resize_bilinear: x must be [B, C, H, W], not ", x_bchw.sizes());
   if (x_bchw.size(2) == height && x_bchw.size(3) == width) return x_bchw;
 #ifdef CODMOE_CUDA
-  if (x_bchw.is_cuda() && is_kernel_type(x_bchw.scalar_type())) return Resize::apply(x_bchw, height, width);
+  if (x_bchw.is_cuda() && is_kernel_type(x_bchw.scalar_type()) && x_bchw.numel() > 0)
+    return Resize::apply(x_bchw, height, width);
 #endif
   return at::upsample_bilinear2d(x_bchw, {height, width}, /*align_corners=*/false);
 }

@@ -78,11 +78,12 @@ class StructureTerms : public torch::autograd::Function<StructureTerms> {
 at::Tensor structure_terms(const at::Tensor& logits_b1hw, const at::Tensor& mask_b1hw, const at::Tensor& weight_b1hw,
                            bool weighted_bce) {
   const auto is_alike = [&](const at::Tensor& map) {
-    return map.sizes() == logits_b1hw.sizes() && map.scalar_type() == logits_b1hw.scalar_type();
+    return map.sizes() == logits_b1hw.sizes() && map.scalar_type() == logits_b1hw.scalar_type() &&
+           map.device() == logits_b1hw.device();
   };
   TORCH_CHECK(logits_b1hw.dim() == 4 && logits_b1hw.size(1) == 1 && is_alike(mask_b1hw) && is_alike(weight_b1hw),
-              "structure_terms: logits, mask and weight must be [B, 1, H, W] of one dtype, not ", logits_b1hw.sizes(),
-              ", ", mask_b1hw.sizes(), ", ", weight_b1hw.sizes());
+              "structure_terms: logits, mask and weight must be [B, 1, H, W] of one dtype and device, not ",
+              logits_b1hw.sizes(), ", ", mask_b1hw.sizes(), ", ", weight_b1hw.sizes());
 #ifdef CODMOE_CUDA
   if (logits_b1hw.is_cuda() && logits_b1hw.scalar_type() == at::kFloat && logits_b1hw.numel() > 0) {
     return StructureTerms::apply(logits_b1hw.contiguous(), mask_b1hw.detach().contiguous(),

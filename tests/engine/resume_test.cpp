@@ -178,6 +178,21 @@ TEST(Resume, RefusesAnotherTrainingSet) {
   EXPECT_THROW(trainer.resume(find_checkpoint(folder / "run", false)), core::Error);
 }
 
+TEST(Resume, RefusesSamplesKeptElsewhereAndNamesThePlace) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
+  train_alone(options, folder / "run");  // auto: ram
+  options.data.cache = data::Cache::none;
+  Trainer trainer(options, folder / "run", c10::kCPU);
+  try {
+    trainer.resume(find_checkpoint(folder / "run", false));
+    FAIL() << "nothing was thrown";
+  } catch (const core::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("set data.cache=ram"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Trainer, SameSeedSameWeightsOtherSeedOther) {
   const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));

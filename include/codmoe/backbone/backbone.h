@@ -100,6 +100,8 @@ class Backbone : public torch::nn::Module {
   /// Rate of stochastic depth in the last block; see drop_path_share(). False, and nothing changes, where the blocks
   /// have none.
   bool set_drop_path(double rate);
+  /// Whether a backward pass in training sets the random state, which a captured CUDA graph can't hold.
+  bool restores_random_state() const;
   /// Strides of the stages of which forward() keeps the input alone. @throws core::BadOption as check_strides().
   void set_checkpoint(const std::vector<int64_t>& some);
 

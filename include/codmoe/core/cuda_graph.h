@@ -29,7 +29,9 @@ class CudaGraph {
  public:
   /// Captures `work` on the current stream, which must not be the default one; nothing of it is executed. Tensors made
   /// within keep their addresses from replay to replay; graphs given the same `pool` share memory, and then must not be
-  /// replayed at the same time. @throws c10::Error where something in `work` can't be captured, or without CUDA.
+  /// replayed at the same time. Memory that the allocator kept from earlier calls is given back first.
+  /// @throws what `work` throws, and c10::Error without CUDA; core::Error where something in `work` has invalidated the
+  ///   capture (it waited for the device), after which the process can't use the device.
   CudaGraph(c10::Device device, const std::function<void()>& work, const CudaGraph* pool = nullptr);
   ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;
@@ -39,6 +41,8 @@ class CudaGraph {
   void replay();
 
  private:
+  void end_failed_capture();
+
   struct Captured;
   std::unique_ptr<Captured> captured_;
 };

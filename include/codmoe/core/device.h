@@ -18,7 +18,8 @@ std::string device_name(const c10::Device& device);
 /// Waits for everything queued on the device; nothing to do on the CPU. @throws c10::Error where the GPU failed.
 void synchronize(const c10::Device& device);
 
-/// Bytes that could be allocated now: of a CUDA device, or of the machine's main memory (Linux's MemAvailable).
+/// Bytes that could be allocated now: of a CUDA device, or of main memory (Linux's MemAvailable, or what a
+/// container may still take, if that is less).
 int64_t free_memory(const c10::Device& device);
 
 }  // namespace codmoe::core

@@ -43,7 +43,9 @@ struct LoaderOptions {
   }
 };
 
-/// Where decoded samples are kept between epochs.
+/// Where decoded samples are kept between epochs. The same samples change in the same way in each, but not to the same
+/// bytes: kept ones are reduced first where a side is at least twice the batch's, and a GPU interpolates without
+/// OpenCV's rounding and doesn't average where an augmentation shrinks further than twice.
 enum class Cache {
   automatic,  ///< gpu on a CUDA device where they take no more than a third of its free memory, else ram where they
               ///< take no more than half of what is available, else none; says which
@@ -57,7 +59,7 @@ constexpr auto enum_names(Cache) {
 }
 
 /// Batches of an epoch in order. Which batch holds what, and how each sample is changed, depends on (seed, epoch,
-/// position in the epoch) alone, and an epoch can be resumed at any batch.
+/// position in the epoch) and the place of the samples alone, and an epoch can be resumed at any batch.
 ///
 /// One consumer: start() and next() are called from one thread. Destruction and start() may come at any moment.
 class BatchSource {
@@ -74,6 +76,9 @@ class BatchSource {
 
   /// Whole batches, and a last one that is not full unless `drop_last`.
   virtual int64_t batches_per_epoch() const = 0;
+
+  /// Where samples are kept: none, ram or gpu.
+  virtual Cache place() const = 0;
 };
 
 /// The source of a training run on `device`. Where samples are kept they are decoded here, with a progress line; such

@@ -23,6 +23,7 @@ class Loader : public BatchSource {
   void start(int64_t epoch, int64_t first_batch = 0) override;
   std::optional<Batch> next() override;
   int64_t batches_per_epoch() const override;
+  Cache place() const override;
 
  private:
   class Workers;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "codmoe/core/cuda_graph.h"
@@ -26,6 +27,8 @@ class TrainStep {
   AdamW& optimizer() { return optimizer_; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
+  /// Whether the last step was replayed from a graph.
+  bool replayed() const { return replayed_; }
 
  private:
   /// A batch on the device, uint8 as it came.
@@ -36,6 +39,7 @@ class TrainStep {
   struct Plan {
     std::vector<Input> inputs;
     int64_t eager_steps = 0;
+    bool captures = true;  ///< none of its steps did what a graph can't hold
     std::unique_ptr<core::CudaGraph> graph;
     at::Tensor loss;  ///< what the graph writes
   };
@@ -45,7 +49,8 @@ class TrainStep {
   at::Tensor loss_of(const Input& input);
   at::Tensor step(const std::vector<Input>& inputs);
   void capture(Plan& plan);
-  bool may_capture();
+  /// Why steps as the last one can't be captured; empty where they can.
+  std::string capture_refusal();
 
   model::Detector model_;
   loss::StructureLossOptions loss_;
@@ -56,6 +61,8 @@ class TrainStep {
   std::vector<moe::LoadMeter> meters_;
   at::Tensor lr_factor_, balance_coefficient_;  // scalars on the device
   std::map<PlanKey, Plan> plans_;
+  bool replayed_ = false;
+  bool refusal_said_ = false;
 };
 
 }  // namespace codmoe::engine

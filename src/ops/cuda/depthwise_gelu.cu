@@ -5,6 +5,7 @@
 #include "column_sums.h"
 #include "depthwise_gelu.h"
 #include "gelu.cuh"
+#include "lanes.cuh"
 #include "pairs.cuh"
 
 namespace codmoe::ops::cuda {
@@ -45,20 +46,12 @@ __device__ Strip strip_at(const DepthwiseGelu& conv, int64_t number) {
           min(kRows, static_cast<int>(conv.height) - row), column};
 }
 
-__device__ int lane_of() { return static_cast<int>(threadIdx.x) % 32; }
-__device__ int warp_of() { return static_cast<int>(threadIdx.x) / 32; }
 __device__ int channel_of() { return static_cast<int>(blockIdx.y) * 64 + 2 * lane_of(); }
 
 struct Taps {
   float2 at[3][3];
 };
 
-/// Maps of the backward.
-template <class T>
-struct DepthwiseGradients {
-  const T *grad_y, *slope;
-  T* grad_x;
-};
 __device__ Taps load_taps(const float* weight, int channel) {
   Taps taps;
 #pragma unroll
@@ -167,6 +160,13 @@ class InputWindow {
 
  private:
   decltype(keep(float2{}, static_cast<const T*>(nullptr))) rows_[3][kColumns + 2]{};
+};
+
+/// Maps of the backward.
+template <class T>
+struct DepthwiseGradients {
+  const T *grad_y, *slope;
+  T* grad_x;
 };
 
 /// A row of gradients of the convolution's results: of those of y, and GELU's slopes.

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "column_sums.h"
+#include "lanes.cuh"
 #include "layer_norm.h"
 #include "pairs.cuh"
 #include "warp.cuh"
@@ -15,8 +16,6 @@ constexpr int kWarps = 8;
 constexpr int kMaxChannels = 1024;
 constexpr int64_t kParts = 528;  ///< blocks of the backward: four a multiprocessor of the H100
 
-__device__ int lane_of() { return static_cast<int>(threadIdx.x) % 32; }
-__device__ int warp_of() { return static_cast<int>(threadIdx.x) / 32; }
 __device__ int channel_of(int pair) { return 2 * (lane_of() + 32 * pair); }
 
 template <class X, class Branch, class Normed, int kPairs>
