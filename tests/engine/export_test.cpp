@@ -7,6 +7,7 @@
 #include "codmoe/backbone/weights.h"
 #include "codmoe/core/error.h"
 #include "codmoe/engine/checkpoint.h"
+#include "codmoe/engine/freezing.h"
 #include "codmoe/engine/options.h"
 #include "codmoe/model/detector.h"
 #include "support/temporary_folder.h"
@@ -25,7 +26,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   saved.model.backbone.weights = "gone.safetensors";
   model = model::Detector(options.model);
   CheckpointStore(run / "checkpoints")
-      .save(*model, AdamW(*model, options.optimizer), {.step = 3}, core::write_options(saved), "", false, 1);
+      .save(*model, AdamW(parameter_groups(*model, options.model.backbone), options.optimizer), {.step = 3}, core::write_options(saved), "", false, 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "codmoe/nn/weights.h"
+#include "codmoe/ops/resize.h"
 
 namespace codmoe::model {
 namespace {
