@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "benchmarks/compare.h"
+#include "benchmarks/data.h"
 #include "benchmarks/experts.h"
 #include "benchmarks/layer.h"
 #include "benchmarks/model.h"
@@ -32,13 +33,18 @@ void add_list(CLI::App& app, const char* flag, std::vector<std::string>& target,
 }
 
 /// What every subcommand takes.
-void declare_common(CLI::App& app, Arguments& args) {
+void declare_files(CLI::App& app, Arguments& args) {
   args.common.add_config(app);
   args.common.add_device(app);
-  add_list(app, "--batch", args.batch, "batch sizes: 1,4,8,16");
-  add_list(app, "--dtype", args.dtype, "float32, tf32, bfloat16");
   app.add_option("--json", args.json, "write the cases as JSON");
   app.add_option("--compare", args.compare, "JSON of an earlier run; exit 1 where a case became slower");
+}
+
+/// What those take that time a computation.
+void declare_common(CLI::App& app, Arguments& args) {
+  declare_files(app, args);
+  add_list(app, "--batch", args.batch, "batch sizes: 1,4,8,16");
+  add_list(app, "--dtype", args.dtype, "float32, tf32, bfloat16");
 }
 
 void declare(CLI::App& app, Arguments& args) {
@@ -148,6 +154,12 @@ void run_model(Arguments& args) {
   });
 }
 
+void run_data(Arguments& args) {
+  with_options<bench::DataCaseOptions>(args, [&](const auto& options, const auto& device) {
+    measure(args, options, device, bench::run_data, bench::format_data);
+  });
+}
+
 void run_train(Arguments& args) {
   with_options<bench::TrainCaseOptions>(args, [&](const auto& options, const auto& device) {
     measure(args, options, device, bench::run_train, bench::format_train);
@@ -175,6 +187,7 @@ int main(int argc, char** argv) {
   CLI::App* experts = nullptr;
   CLI::App* model = nullptr;
   CLI::App* train = nullptr;
+  CLI::App* data = nullptr;
   return apps::run(
       "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
       [&](CLI::App& app) {
@@ -187,6 +200,8 @@ int main(int argc, char** argv) {
         declare_model(*model, args);
         train = app.add_subcommand("train", "the whole training step of a detector")->fallthrough();
         declare_train(*train, args);
+        data = app.add_subcommand("data", "how fast samples are decoded, augmented and delivered")->fallthrough();
+        declare_files(*data, args);
         app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
       },
       [&] {
@@ -195,5 +210,6 @@ int main(int argc, char** argv) {
         if (experts->parsed()) run_experts(args);
         if (model->parsed()) run_model(args);
         if (train->parsed()) run_train(args);
+        if (data->parsed()) run_data(args);
       });
 }

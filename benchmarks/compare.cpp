@@ -14,9 +14,9 @@ constexpr double kDrift = 0.05;
 constexpr double kStandardErrors = 3.0;
 
 auto identity(const Record& r) {
-  return std::tie(r.case_name, r.expert, r.form, r.backbone, r.frozen_norm, r.device, r.dtype, r.memory_format,
-                  r.dispatch, r.launch, r.pass, r.inputs, r.batch, r.channels, r.height, r.width, r.top_k, r.routing,
-                  r.route_sets, r.seed);
+  return std::tie(r.case_name, r.expert, r.form, r.backbone, r.frozen_norm, r.threads, r.device, r.dtype,
+                  r.memory_format, r.dispatch, r.launch, r.pass, r.inputs, r.batch, r.channels, r.height, r.width,
+                  r.top_k, r.routing, r.route_sets, r.seed);
 }
 
 Change change_of(const Record& before, const Record& after) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <opencv2/imgproc.hpp>
@@ -94,31 +95,27 @@ void sharpen(cv::Mat& image, double factor) {
   cv::addWeighted(image, factor, smooth, 1 - factor, 0, image);
 }
 
-float luma(const cv::Vec3b& rgb) {
-  return 0.299F * static_cast<float>(rgb[0]) + 0.587F * static_cast<float>(rgb[1]) +
-         0.114F * static_cast<float>(rgb[2]);
-}
+constexpr std::array<double, 3> luma{0.299, 0.587, 0.114};
 
-float mean_luma(const cv::Mat& image) {
+double mean_luma(const cv::Mat& image) {
   const cv::Scalar mean = cv::mean(image);
-  return static_cast<float>(0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2]);
+  return luma[0] * mean[0] + luma[1] * mean[1] + luma[2] * mean[2];
 }
 
-/// Saturation, contrast and brightness are linear in the pixel, so one pass does all three without rounding between.
+/// Saturation, contrast and brightness are linear in the pixel: one matrix does all three without rounding between.
 void recolour(cv::Mat& image, const Augmentation& augmentation) {
-  const auto saturation = static_cast<float>(augmentation.saturation);
-  const auto gain = static_cast<float>(augmentation.brightness * augmentation.contrast);
-  const auto offset = static_cast<float>(augmentation.brightness * (1 - augmentation.contrast)) * mean_luma(image);
-  for (int y = 0; y < image.rows; ++y) {
-    auto* row = image.ptr<cv::Vec3b>(y);
-    for (int x = 0; x < image.cols; ++x) {
-      const float grey = luma(row[x]);
-      for (int channel = 0; channel < 3; ++channel) {
-        const float value = grey + saturation * (static_cast<float>(row[x][channel]) - grey);
-        row[x][channel] = cv::saturate_cast<uint8_t>(gain * value + offset);
-      }
+  const double gain = augmentation.brightness * augmentation.contrast;
+  const double offset = augmentation.brightness * (1 - augmentation.contrast) * mean_luma(image);
+  cv::Matx34f map;
+  for (int to = 0; to < 3; ++to) {
+    for (int from = 0; from < 3; ++from) {
+      const double own = to == from ? augmentation.saturation : 0.0;
+      map(to, from) =
+          static_cast<float>(gain * (own + (1 - augmentation.saturation) * luma[static_cast<std::size_t>(from)]));
     }
+    map(to, 3) = static_cast<float>(offset);
   }
+  cv::transform(image, image, map);
 }
 
 }  // namespace

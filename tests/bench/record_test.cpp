@@ -24,15 +24,16 @@ Record make_record() {
   record.flops = int64_t{9'000'000'000};
   record.backbone = "pvt_v2_b2";
   record.frozen_norm = true;
+  record.threads = 2;
   return record;
 }
 
 TEST(RecordJson, HasTheFieldsThatDesignNames) {
   const auto json = to_json({make_record()}).at(0);
-  for (const char* key :
-       {"case",     "device",      "dtype",  "dispatch",     "pass",       "inputs",    "batch",  "channels",
-        "height",   "width",       "top_k",  "routing",      "load",       "median_ms", "p95_ms", "min_ms",
-        "backbone", "frozen_norm", "gpu_ms", "images_per_s", "peak_bytes", "flops",     "bytes",  "roofline_ms"}) {
+  for (const char* key : {"case",       "device", "dtype",    "dispatch",    "pass",    "inputs", "batch",
+                          "channels",   "height", "width",    "top_k",       "routing", "load",   "median_ms",
+                          "p95_ms",     "min_ms", "backbone", "frozen_norm", "threads", "gpu_ms", "images_per_s",
+                          "peak_bytes", "flops",  "bytes",    "roofline_ms"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json.at("case"), "layer");
@@ -53,6 +54,7 @@ TEST(RecordJson, ReadsWhatItWrote) {
   EXPECT_EQ(records[0].inputs, "cold");
   EXPECT_EQ(records[0].backbone, "pvt_v2_b2");
   EXPECT_EQ(records[0].frozen_norm, true);
+  EXPECT_EQ(records[0].threads, 2);
   EXPECT_FALSE(records[1].backbone.has_value());
   EXPECT_EQ(records[1].inputs, "warm");
 }
