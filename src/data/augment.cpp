@@ -87,12 +87,12 @@ at::Tensor resample(const at::Tensor& image, int64_t size, const Augmentation& a
   return square;
 }
 
-/// As Pillow's ImageEnhance.Sharpness: away from (above 1) or towards (below 1) a 3x3 smoothing.
+/// As Pillow's ImageEnhance.Sharpness: away from (above 1) or towards (below 1) a 3x3 smoothing (1 1 1; 1 5 1; 1 1 1) /
+/// 13, which is 9 parts of the mean over the window and 4 of the pixel.
 void sharpen(cv::Mat& image, double factor) {
-  const cv::Matx33f kernel(1, 1, 1, 1, 5, 1, 1, 1, 1);
-  cv::Mat smooth;
-  cv::filter2D(image, smooth, -1, kernel * (1.0F / 13), {-1, -1}, 0, cv::BORDER_REPLICATE);
-  cv::addWeighted(image, factor, smooth, 1 - factor, 0, image);
+  cv::Mat mean;
+  cv::blur(image, mean, {3, 3}, {-1, -1}, cv::BORDER_REPLICATE);
+  cv::addWeighted(image, factor + (1 - factor) * 4 / 13, mean, (1 - factor) * 9 / 13, 0, image);
 }
 
 constexpr std::array<double, 3> luma{0.299, 0.587, 0.114};
