@@ -162,6 +162,7 @@ void run_data(Arguments& args) {
 
 void run_train(Arguments& args) {
   with_options<bench::TrainCaseOptions>(args, [&](const auto& options, const auto& device) {
+    if (!args.profile.empty() && !device.is_cuda()) throw core::UsageError("--profile needs a CUDA device");
     measure(args, options, device, bench::run_train, bench::format_train);
     if (!args.profile.empty()) fmt::print("\n{}", bench::profile_train(options, device, args.profile));
   });

@@ -43,7 +43,7 @@ std::vector<Record> run_train(const TrainCaseOptions& options, const c10::Device
 std::string format_train(const std::vector<Record>& records);
 
 /// Runs a few steps of the last case under LibTorch's profiler, writes a Chrome trace to `file` and returns a table of
-/// the kernels that take longest. @throws c10::Error where the device has no kernels to see.
+/// the kernels that take longest. On CUDA alone.
 std::string profile_train(const TrainCaseOptions& options, const c10::Device& device,
                           const std::filesystem::path& file);
 
