@@ -14,12 +14,9 @@
 namespace codmoe::bench {
 
 void SweepOptions::check() const {
-  const auto require = [](const char* key, bool some) {
-    if (!some) throw core::BadOption(key, "must name at least one value");
-  };
-  require("batch", !batch.empty());
-  require("dtype", !dtype.empty());
-  require("pass", !pass.empty());
+  require_values("batch", batch);
+  require_values("dtype", dtype);
+  require_values("pass", pass);
 }
 
 std::string Case::text() const {

@@ -57,6 +57,12 @@ struct Case {
   std::string text() const;
 };
 
+/// @throws core::BadOption naming `key` where the list is empty.
+template <class T>
+void require_values(const char* key, const std::vector<T>& values) {
+  if (values.empty()) throw core::BadOption(key, "must name at least one value");
+}
+
 /// @throws core::UsageError for tf32 on another device than CUDA.
 void require_support(Precision precision, const c10::Device& device);
 

@@ -8,9 +8,8 @@
 #include <chrono>
 #include <functional>
 #include <opencv2/imgcodecs.hpp>
-#include <thread>
 
-#include "benchmarks/timing.h"
+#include "benchmarks/case.h"
 #include "codmoe/core/device.h"
 #include "codmoe/core/error.h"
 #include "codmoe/core/parallel.h"
@@ -27,11 +26,6 @@ using DataPass = std::function<void()>;
 
 constexpr std::size_t least_passes = 3;
 
-int64_t threads_of(const DataCaseOptions& options) {
-  if (options.loader.threads > 0) return options.loader.threads;
-  return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
-}
-
 void decode_plainly(const data::Item& item) {
   if (cv::imread(item.image.string(), cv::IMREAD_COLOR).empty() ||
       cv::imread(item.mask.string(), cv::IMREAD_GRAYSCALE).empty()) {
@@ -41,7 +35,7 @@ void decode_plainly(const data::Item& item) {
 
 DataPass over_items(const DataCaseOptions& options, const DatasetPtr& dataset,
                     std::function<void(int64_t index)> body) {
-  return [dataset, threads = threads_of(options), body = std::move(body)] {
+  return [dataset, threads = data::worker_count(options.loader), body = std::move(body)] {
     core::parallel_for(dataset->size(), threads, body);
   };
 }
@@ -101,7 +95,7 @@ Record describe_stage(const DataCaseOptions& options, DataStage stage, const c10
   return {.case_name = "data",
           .device = core::device_name(device),
           .form = std::string(core::name_of(stage)),
-          .threads = threads_of(options),
+          .threads = data::worker_count(options.loader),
           .batch = options.loader.batch_size,
           .height = options.loader.size,
           .width = options.loader.size,
@@ -122,7 +116,7 @@ void add_passes(Record& record, const std::vector<double>& samples, int64_t imag
 
 void DataCaseOptions::check() const {
   if (data.dir.empty()) throw core::BadOption("data.dir", "must name a folder with Imgs/ and GT/; it is empty");
-  if (stage.empty()) throw core::BadOption("stage", "must name at least one value");
+  require_values("stage", stage);
 }
 
 std::vector<Record> run_data(const DataCaseOptions& options, const c10::Device& device) {

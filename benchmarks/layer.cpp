@@ -135,9 +135,9 @@ std::vector<Record> run_batches(LayerSetup& setup, const LayerOptions& options, 
 
 void LayerOptions::check() const {
   CaseOptions::check();
-  if (dispatch.empty()) throw core::BadOption("dispatch", "must name at least one value");
-  if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
-  if (inputs.empty()) throw core::BadOption("inputs", "must name at least one value");
+  require_values("dispatch", dispatch);
+  require_values("launch", launch);
+  require_values("inputs", inputs);
   moe.check();
 }
 

@@ -83,9 +83,9 @@ std::vector<Record> run_backbone(const ModelOptions& options, const std::string&
 
 void ModelOptions::check() const {
   SweepOptions::check();
-  if (backbone.empty()) throw core::BadOption("backbone", "must name at least one value");
-  if (size.empty()) throw core::BadOption("size", "must name at least one value");
-  if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
+  require_values("backbone", backbone);
+  require_values("size", size);
+  require_values("launch", launch);
   for (std::size_t i = 0; i < backbone.size(); ++i) {
     try {
       backbone::BackboneOptions{.name = backbone[i]}.check();

@@ -108,9 +108,9 @@ Record describe(const TrainCaseOptions& options, const TrainCase& which, const c
 
 void TrainCaseOptions::check() const {
   model.check();
-  if (batch.empty()) throw core::BadOption("batch", "must name at least one value");
-  if (dtype.empty()) throw core::BadOption("dtype", "must name at least one value");
-  if (launch.empty()) throw core::BadOption("launch", "must name at least one value");
+  require_values("batch", batch);
+  require_values("dtype", dtype);
+  require_values("launch", launch);
   if (std::ranges::find(launch, Launch::graph) != launch.end() && timing.warmup < warmup_of_graph) {
     throw core::BadOption("timing.warmup",
                           fmt::format("must be at least {} for launch graph, whose first steps run kernel "

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
+#include "codmoe/backbone/backbone.h"
 #include "codmoe/ops/layer_norm.h"
 #include "codmoe/ops/linear.h"
 
@@ -28,6 +31,25 @@ inline at::Tensor apply_linear(const torch::nn::Linear& layer, const at::Tensor&
 inline ops::NormedSum add_and_normalize(const torch::nn::LayerNorm& norm, const at::Tensor& x, const at::Tensor& branch,
                                         at::ScalarType type) {
   return ops::add_layer_norm(x, branch, {norm->weight, norm->bias, norm->options.eps()}, type);
+}
+
+/// What stage `index` of a backbone runs that is a stem and then `stages`.
+inline StageModules modules_of_stage(std::size_t index, const std::shared_ptr<torch::nn::Module>& stem,
+                                     const torch::nn::Sequential& stages) {
+  StageModules modules{stages->ptr(index)};
+  if (index == 0) modules.push_back(stem);
+  return modules;
+}
+
+/// Linear layers from N(0, 0.02²), biases 0: as timm, whose truncation at ±2 is a hundred deviations away.
+inline void init_linear(torch::nn::Module& module) {
+  const c10::NoGradGuard no_grad;
+  for (const auto& part : module.modules(/*include_self=*/false)) {
+    if (auto* linear = part->as<torch::nn::LinearImpl>()) {
+      linear->weight.normal_(0.0, 0.02);
+      if (linear->bias.defined()) linear->bias.zero_();
+    }
+  }
 }
 
 /// The sum over the blocks of a stage, its last term not yet added (undefined before the first block): [B, H, W, C]

@@ -81,11 +81,7 @@ at::Tensor ConvNeXt::stage(std::size_t index, const at::Tensor& x_bchw) {
   return to_channels_second(stages_->at<ConvNeXtStage>(index).forward(x_bhwc));
 }
 
-StageModules ConvNeXt::stage_modules(std::size_t index) const {
-  StageModules modules{stages_->ptr(index)};
-  if (index == 0) modules.push_back(stem_.ptr());
-  return modules;
-}
+StageModules ConvNeXt::stage_modules(std::size_t index) const { return modules_of_stage(index, stem_.ptr(), stages_); }
 
 Normalization ConvNeXt::normalization() const { return imagenet_normalization; }
 

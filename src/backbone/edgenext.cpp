@@ -225,11 +225,7 @@ at::Tensor EdgeNeXt::stage(std::size_t index, const at::Tensor& x_bchw) {
   return to_channels_second(stages_->at<EdgeNeXtStage>(index).forward(x_bhwc));
 }
 
-StageModules EdgeNeXt::stage_modules(std::size_t index) const {
-  StageModules modules{stages_->ptr(index)};
-  if (index == 0) modules.push_back(stem_.ptr());
-  return modules;
-}
+StageModules EdgeNeXt::stage_modules(std::size_t index) const { return modules_of_stage(index, stem_.ptr(), stages_); }
 
 Normalization EdgeNeXt::normalization() const { return imagenet_normalization; }
 

@@ -1,7 +1,6 @@
 #include "codmoe/backbone/pvt_v2.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -177,18 +176,6 @@ class PvtStage : public torch::nn::Module {
   torch::nn::LayerNorm norm_;
 };
 
-/// Convolutions as nn/init.h; linear layers from N(0, 0.02²), as timm, whose truncation at ±2 is 100 deviations away.
-void init_pvt(torch::nn::Module& module) {
-  nn::init_fan_out(module);
-  const c10::NoGradGuard no_grad;
-  for (const auto& part : module.modules(/*include_self=*/false)) {
-    if (auto* linear = part->as<torch::nn::LinearImpl>()) {
-      linear->weight.normal_(0.0, 0.02);
-      linear->bias.zero_();
-    }
-  }
-}
-
 }  // namespace
 
 PvtV2::PvtV2(const PvtV2Options& options)
@@ -206,7 +193,8 @@ PvtV2::PvtV2(const PvtV2Options& options)
   }
   register_module("patch_embed", patch_embed_.ptr());
   register_module("stages", stages_);
-  init_pvt(*this);
+  nn::init_fan_out(*this);
+  init_linear(*this);
 }
 
 at::Tensor PvtV2::stage(std::size_t index, const at::Tensor& x_bchw) {
@@ -215,9 +203,7 @@ at::Tensor PvtV2::stage(std::size_t index, const at::Tensor& x_bchw) {
 }
 
 StageModules PvtV2::stage_modules(std::size_t index) const {
-  StageModules modules{stages_->ptr(index)};
-  if (index == 0) modules.push_back(patch_embed_.ptr());
-  return modules;
+  return modules_of_stage(index, patch_embed_.ptr(), stages_);
 }
 
 Normalization PvtV2::normalization() const { return imagenet_normalization; }

@@ -137,17 +137,6 @@ class SwinStage : public torch::nn::Module {
   torch::nn::ModuleList blocks_;
 };
 
-/// As timm, whose truncation at ±2 is a hundred deviations away: a plain normal distribution.
-void init_linear(torch::nn::Module& module) {
-  const c10::NoGradGuard no_grad;
-  for (const auto& part : module.modules(/*include_self=*/false)) {
-    if (auto* linear = part->as<torch::nn::LinearImpl>()) {
-      linear->weight.normal_(0.0, 0.02);
-      if (linear->bias.defined()) linear->bias.zero_();
-    }
-  }
-}
-
 }  // namespace
 
 Swin::Swin(const SwinOptions& options)
@@ -168,9 +157,7 @@ at::Tensor Swin::stage(std::size_t index, const at::Tensor& x_bchw) {
 }
 
 StageModules Swin::stage_modules(std::size_t index) const {
-  StageModules modules{layers_->ptr(index)};
-  if (index == 0) modules.push_back(patch_embed_.ptr());
-  return modules;
+  return modules_of_stage(index, patch_embed_.ptr(), layers_);
 }
 
 Normalization Swin::normalization() const { return imagenet_normalization; }

@@ -84,10 +84,10 @@ void CudaGraph::end_failed_capture() {
 CudaGraph::CudaGraph(c10::Device device, const std::function<void()>& work, const CudaGraph* pool)
     : captured_(std::make_unique<Captured>()) {
   const c10::cuda::CUDAGuard guard(device);
-  // Other threads may go on allocating page-locked memory, which a capture in the global mode would forbid them.
   // What eager calls left in the allocator can't be used by a graph.
   synchronize(device);
   c10::cuda::CUDACachingAllocator::emptyCache();
+  // Other threads may go on allocating page-locked memory, which a capture in the global mode would forbid them.
   captured_->graph.capture_begin(pool != nullptr ? pool->captured_->graph.pool() : at::cuda::MempoolId_t{0, 0},
                                  cudaStreamCaptureModeThreadLocal);
   try {

@@ -27,11 +27,6 @@ struct Pass {
   std::unique_ptr<Epoch> window;
 };
 
-int64_t thread_count(int64_t wanted) {
-  if (wanted > 0) return wanted;
-  return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
-}
-
 /// Writes [S, S, 3] and [S, S] to one row. Not with tensor operations: each worker would start OpenMP threads.
 void write_row(const Sample& sample, Batch& batch, int64_t row) {
   const int64_t size = batch.images.size(2);
@@ -46,6 +41,11 @@ void write_row(const Sample& sample, Batch& batch, int64_t row) {
 }
 
 }  // namespace
+
+int64_t worker_count(const LoaderOptions& options) {
+  if (options.threads > 0) return options.threads;
+  return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
+}
 
 Sample read_sample(const Item& item) {
   Sample sample{read_image(item.image), read_mask(item.mask)};
@@ -97,7 +97,7 @@ Loader::Workers::Workers(std::shared_ptr<const Dataset> dataset, const LoaderOpt
       pin_memory_(pin_memory && at::hasCUDA()),
       batches_(batch_count(*dataset_, options_)) {
   cv::setNumThreads(1);  // the workers are the parallelism
-  for (int64_t i = 0; i < thread_count(options_.threads); ++i) threads_.emplace_back([this] { work(); });
+  for (int64_t i = 0; i < worker_count(options_); ++i) threads_.emplace_back([this] { work(); });
 }
 
 Loader::Workers::~Workers() {

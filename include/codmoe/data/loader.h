@@ -30,6 +30,9 @@ class Loader : public BatchSource {
   std::unique_ptr<Workers> workers_;
 };
 
+/// How many workers a loader has.
+int64_t worker_count(const LoaderOptions& options);
+
 /// Reads photograph and mask of one item. @throws core::Error naming the file that is missing, unreadable or of another
 ///   size than its partner.
 Sample read_sample(const Item& item);
