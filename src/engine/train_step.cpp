@@ -27,7 +27,10 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()),
       lr_factor_(at::ones({}, at::device(device))),
-      balance_coefficient_(at::zeros({}, at::device(device))) {}
+      balance_coefficient_(at::zeros({}, at::device(device))) {
+  if (!wants_graph()) return;
+  for (auto& layer : model_->moe_layers()) layer->train_without_waiting();
+}
 
 at::Tensor TrainStep::loss_of(const Input& input) {
   const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -96,8 +99,7 @@ at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch
   lr_factor_.fill_(lr_factor);
   balance_coefficient_.fill_(moe::balance_coefficient(balance_, epoch));
   auto& plan = plan_for(batches);
-  const bool wanted = device_.is_cuda() && engine_.graph != GraphUse::off;
-  if (wanted && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
+  if (wants_graph() && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
   replayed_ = plan.graph != nullptr;
   if (plan.graph) {
     plan.graph->replay();
@@ -108,7 +110,7 @@ at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch
   // Asked at once: an evaluation may run the layers in another way before the next step.
   const auto refusal = capture_refusal();
   plan.captures = plan.captures && refusal.empty();
-  if (wanted && !refusal.empty() && !std::exchange(refusal_said_, true)) {
+  if (wants_graph() && !refusal.empty() && !std::exchange(refusal_said_, true)) {
     spdlog::info("engine.graph: the steps run kernel by kernel, since {}", refusal);
   }
   return loss;

@@ -75,10 +75,12 @@ MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
     }
     if (options_.dispatch == Dispatch::fused) say_once(refusal);
   }
-  waited_for_routes_ = options_.dispatch != Dispatch::dense;
+  const bool dense = options_.dispatch == Dispatch::automatic && is_training() && trains_without_waiting_;
+  const auto strategy = dense ? Dispatch::dense : options_.dispatch;
+  waited_for_routes_ = strategy != Dispatch::dense;
   auto routing = router_->forward(x_bchw);
   if (is_training() && router_->selection_bias()) count_load(routing);
-  auto y_bchw = dispatch(options_.dispatch, x_bchw, routing, pool_);
+  auto y_bchw = dispatch(strategy, x_bchw, routing, pool_);
   return {.y_bchw = y_bchw, .routing = routing};
 }
 

@@ -47,6 +47,7 @@ struct Outcome {
   test::TensorMap weights;
   std::vector<double> losses;
   std::vector<double> load;
+  bool replayed = false;  // the last step
 };
 
 Outcome train(const TrainOptions& options, int64_t accumulate, int64_t steps) {
@@ -63,6 +64,7 @@ Outcome train(const TrainOptions& options, int64_t accumulate, int64_t steps) {
     outcome.losses.push_back(
         step.run(batches, /*epoch=*/i / 4, /*lr_factor=*/1.0 / static_cast<double>(1 + i)).item<double>());
   }
+  outcome.replayed = step.replayed();
   outcome.load = step.meters()[0].take().load;
   for (const auto& [name, tensor] : nn::state_dict(*model)) outcome.weights[name] = tensor.cpu();
   core::set_deterministic(false);
@@ -81,10 +83,25 @@ TEST(TrainStepGpu, AGraphGivesTheSameNumbers) {
   }
 }
 
+TEST(TrainStepGpu, AutoTakesDenseWhereFusedCannotRun) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  auto options = make_options(GraphUse::automatic, moe::Dispatch::automatic);
+  options.model.moe.norm = nn::NormKind::group;
+  const auto graph = train(options, 1, 8);
+  EXPECT_TRUE(graph.replayed);
+  options.model.moe.dispatch = moe::Dispatch::dense;
+  options.engine.graph = GraphUse::off;
+  const auto eager = train(options, 1, 8);
+  EXPECT_FALSE(eager.replayed);
+  EXPECT_EQ(graph.losses, eager.losses);
+  EXPECT_TRUE(test::are_equal(graph.weights, eager.weights));
+}
+
 TEST(TrainStepGpu, ADispatchThatReadsOnTheHostRunsKernelByKernel) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   const auto eager = train(make_options(GraphUse::off, moe::Dispatch::batched), 1, 8);
   const auto automatic = train(make_options(GraphUse::automatic, moe::Dispatch::batched), 1, 8);
+  EXPECT_FALSE(automatic.replayed);
   EXPECT_EQ(automatic.losses, eager.losses);
 }
 

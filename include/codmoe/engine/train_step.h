@@ -45,6 +45,7 @@ class TrainStep {
   };
   using PlanKey = std::vector<std::vector<int64_t>>;  ///< what is frozen, then the sizes of each batch
 
+  bool wants_graph() const { return device_.is_cuda() && engine_.graph != GraphUse::off; }
   Plan& plan_for(const std::vector<data::Batch>& batches);
   at::Tensor loss_of(const Input& input);
   at::Tensor step(const std::vector<Input>& inputs);

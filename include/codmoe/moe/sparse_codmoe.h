@@ -61,6 +61,10 @@ class SparseCODMoEImpl : public torch::nn::Module {
   /// Otherwise does nothing.
   void update_balance();
 
+  /// Where `auto` can't run `fused` in training, it takes `dense` instead of `batched` from now on, so that a step can be
+  /// captured in a CUDA graph.
+  void train_without_waiting() { trains_without_waiting_ = true; }
+
   /// Later forwards use this strategy; weights are the same for all.
   void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
   const MoeOptions& options() const { return options_; }
@@ -80,7 +84,7 @@ class SparseCODMoEImpl : public torch::nn::Module {
   Router router_;
   ExpertPool pool_;
   std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
-  bool waited_for_routes_ = false;
+  bool waited_for_routes_ = false, trains_without_waiting_ = false;
   at::Tensor load_e_;  // float64 on the device of the first forward; no buffer, since it is zero between steps
 };
 TORCH_MODULE(SparseCODMoE);
