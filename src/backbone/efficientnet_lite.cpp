@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codmoe/nn/batch_norm_act.h"
 #include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
 
 namespace {
+
+using ops::Activation;
 
 /// One stage at width and depth 1.
 struct Stage {
@@ -56,9 +59,6 @@ torch::nn::BatchNorm2d make_norm(int64_t channels) {
   return torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(channels).eps(1e-3).momentum(0.1));
 }
 
-/// In place: a batch norm's gradient needs its input, not its output.
-at::Tensor activate(at::Tensor x) { return at::relu6_(x); }
-
 /// Depthwise convolution, then 1x1: timm's DepthwiseSeparableConv.
 class DepthwiseSeparable : public torch::nn::Module {
  public:
@@ -71,8 +71,8 @@ class DepthwiseSeparable : public torch::nn::Module {
         drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
-    auto y = activate(bn1_(conv_dw_(x_bchw)));
-    y = bn2_(conv_pw_(y));
+    auto y = nn::batch_norm_act(bn1_, conv_dw_(x_bchw), Activation::relu6);
+    y = nn::batch_norm_act(bn2_, conv_pw_(y));
     return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
@@ -100,9 +100,9 @@ class InvertedResidual : public torch::nn::Module {
         drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
-    auto y = activate(bn1_(conv_pw_(x_bchw)));
-    y = activate(bn2_(conv_dw_(y)));
-    y = bn3_(conv_pwl_(y));
+    auto y = nn::batch_norm_act(bn1_, conv_pw_(x_bchw), Activation::relu6);
+    y = nn::batch_norm_act(bn2_, conv_dw_(y), Activation::relu6);
+    y = nn::batch_norm_act(bn3_, conv_pwl_(y));
     return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
@@ -151,7 +151,7 @@ EfficientNetLite::EfficientNetLite(const EfficientNetLiteOptions& options)
 }
 
 at::Tensor EfficientNetLite::stage(std::size_t index, const at::Tensor& x_bchw) {
-  auto x = index == 0 ? activate(bn1_(conv_stem_(x_bchw))) : x_bchw;
+  auto x = index == 0 ? nn::batch_norm_act(bn1_, conv_stem_(x_bchw), Activation::relu6) : x_bchw;
   for (auto i = first_stage(index); i <= feature_stages[index]; ++i) x = stages_[i]->forward(x);
   return x;
 }

@@ -4,6 +4,7 @@
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 
+#include "codmoe/nn/batch_norm_act.h"
 #include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/init.h"
 
@@ -18,8 +19,10 @@ torch::nn::Conv2d make_resnet_conv(int64_t in, int64_t out, int64_t kernel, int6
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
-/// In place: a batch norm, which comes before each, doesn't need its output for its gradient.
-at::Tensor rectify(at::Tensor x) { return at::relu_(x); }
+/// relu(norm(x))
+at::Tensor norm_relu(torch::nn::BatchNorm2d& norm, const at::Tensor& x_bchw) {
+  return nn::batch_norm_act(norm, x_bchw, ops::Activation::relu);
+}
 
 /// Where a block begins and ends.
 struct BlockShape {
@@ -35,7 +38,7 @@ struct BlockShape {
 class ResidualBlock : public torch::nn::Module {
  public:
   at::Tensor forward(const at::Tensor& x_bchw) {
-    return rectify(drop_path_(branch(x_bchw)).add_(downsample_.is_empty() ? x_bchw : downsample_->forward(x_bchw)));
+    return at::relu_(drop_path_(branch(x_bchw)).add_(downsample_.is_empty() ? x_bchw : downsample_->forward(x_bchw)));
   }
 
   /// Zero for the branch's last scale: the block then begins as its shortcut (Goyal et al. 2017, arXiv:1706.02677).
@@ -67,7 +70,9 @@ class BasicBlock : public ResidualBlock {
         bn2_(register_module("bn2", torch::nn::BatchNorm2d(shape.out))) {}
 
  protected:
-  at::Tensor branch(const at::Tensor& x_bchw) override { return bn2_(conv2_(rectify(bn1_(conv1_(x_bchw))))); }
+  at::Tensor branch(const at::Tensor& x_bchw) override {
+    return nn::batch_norm_act(bn2_, conv2_(norm_relu(bn1_, conv1_(x_bchw))));
+  }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn2_; }
 
  private:
@@ -90,8 +95,8 @@ class Bottleneck : public ResidualBlock {
 
  protected:
   at::Tensor branch(const at::Tensor& x_bchw) override {
-    const auto y = rectify(bn1_(conv1_(x_bchw)));
-    return bn3_(conv3_(rectify(bn2_(conv2_(y)))));
+    const auto y = norm_relu(bn1_, conv1_(x_bchw));
+    return nn::batch_norm_act(bn3_, conv3_(norm_relu(bn2_, conv2_(y))));
   }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn3_; }
 
@@ -131,14 +136,14 @@ class Res2NetBlock : public ResidualBlock {
 
  protected:
   at::Tensor branch(const at::Tensor& x_bchw) override {
-    auto groups = rectify(bn1_(conv1_(x_bchw))).split(width_, 1);
+    auto groups = norm_relu(bn1_, conv1_(x_bchw)).split(width_, 1);
     for (std::size_t i = 0; i < convs_.size(); ++i) {
       const auto x = i == 0 || is_first_ ? groups[i] : groups[i - 1] + groups[i];
-      groups[i] = rectify(norms_[i](convs_[i](x)));
+      groups[i] = norm_relu(norms_[i], convs_[i](x));
     }
     // Zeros of the padding count in the mean, as they did where timm's weights were trained.
     if (is_first_) groups.back() = at::avg_pool2d(groups.back(), 3, stride_, 1);
-    return bn3_(conv3_(at::cat(groups, 1)));
+    return nn::batch_norm_act(bn3_, conv3_(at::cat(groups, 1)));
   }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn3_; }
 
@@ -192,7 +197,7 @@ ResNet::ResNet(const ResNetOptions& options)
 
 at::Tensor ResNet::stage(std::size_t index, const at::Tensor& x_bchw) {
   if (index > 0) return layers_[index]->forward(x_bchw);
-  const auto x = at::max_pool2d(rectify(bn1_(conv1_(x_bchw))), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  const auto x = at::max_pool2d(norm_relu(bn1_, conv1_(x_bchw)), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   return layers_[0]->forward(x);
 }
 

@@ -1,7 +1,5 @@
 #include "codmoe/nn/conv_norm_act.h"
 
-#include <ATen/ops/gelu.h>
-
 namespace codmoe::nn {
 
 torch::nn::Conv2d make_conv(const ConvShape& shape, bool bias) {
@@ -17,7 +15,7 @@ ConvNormActImpl::ConvNormActImpl(const ConvShape& shape, NormKind norm)
       norm_(register_module("norm", Norm(norm, shape.out))) {}
 
 at::Tensor ConvNormActImpl::forward(const at::Tensor& x_bchw, const SampleMask& mask_b) {
-  return at::gelu(norm_->forward(conv_->forward(x_bchw), mask_b));
+  return norm_->forward(conv_->forward(x_bchw), mask_b, ops::Activation::gelu);
 }
 
 }  // namespace codmoe::nn

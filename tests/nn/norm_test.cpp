@@ -101,7 +101,7 @@ TEST(Norm, BatchWithOneValueAChannelGivesTheBias) {
   }
 }
 
-// at::batch_norm of LibTorch 2.11 gets these wrong by itself, see norm.cpp.
+// at::batch_norm of LibTorch 2.11 gets these wrong by itself, see batch_norm_act.cpp.
 TEST(Norm, BatchOfOneImageTakesGradientsOfAnyStrides) {
   for (const bool training : {true, false}) {
     for (const bool odd_input : {true, false}) {

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "codmoe/ops/band_split.h"
+#include "codmoe/ops/batch_norm_act.h"
 #include "codmoe/ops/edges.h"
-#include "codmoe/ops/masked_batch_norm.h"
 #include "codmoe/ops/routing.h"
 #include "support/gradcheck.h"
 
@@ -50,7 +50,7 @@ TEST(OpGradients, EdgeMapsOfAFlatRegion) {
   EXPECT_TRUE(test::gradcheck(function, {{"x", x}}, {.full = true, .step = 1e-7}));
 }
 
-TEST(OpGradients, MaskedBatchNorm) {
+TEST(OpGradients, BatchNormAct) {
   const std::vector<std::vector<int64_t>> masks = {{1, 1, 1}, {0, 1, 1}, {0, 1, 0}, {0, 0, 0}};
   for (const auto& shape : {std::vector<int64_t>{3, 2, 2, 3}, {3, 2, 1, 1}}) {
     for (const auto& chosen : masks) {
@@ -60,7 +60,7 @@ TEST(OpGradients, MaskedBatchNorm) {
       const auto mask = at::tensor(chosen).to(at::kBool);
       const auto function = [&] {
         const BatchNormState state{weight, bias, at::zeros({2}, at::kDouble), at::ones({2}, at::kDouble)};
-        return test::TensorMap{{"y", masked_batch_norm(x, mask, state)}};
+        return test::TensorMap{{"y", batch_norm_act(x, mask, state, Activation::gelu)}};
       };
       EXPECT_TRUE(test::gradcheck(function, {{"x", x}, {"weight", weight}, {"bias", bias}}, {.full = true}));
     }

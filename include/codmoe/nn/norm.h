@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "codmoe/core/options.h"
+#include "codmoe/ops/batch_norm_act.h"
 
 namespace codmoe::nn {
 
@@ -30,15 +31,17 @@ class NormImpl : public torch::nn::Module {
  public:
   NormImpl(NormKind kind, int64_t channels);
 
-  /// In training, batch statistics come from the samples of `mask_b` alone. With fewer than two values a channel the
-  /// output is the bias, and the running statistics stay untouched.
-  at::Tensor forward(const at::Tensor& x_bchw, const SampleMask& mask_b = std::nullopt);
+  /// The norm, then `activation`. In training, batch statistics come from the samples of `mask_b` alone. With fewer
+  /// than two values a channel the norm gives the bias, and the running statistics stay untouched.
+  at::Tensor forward(const at::Tensor& x_bchw, const SampleMask& mask_b = std::nullopt,
+                     ops::Activation activation = ops::Activation::none);
 
   /// Whether, in the present mode, a position's result depends on that position alone.
   bool is_pointwise() const { return kind_ == NormKind::layer || (kind_ == NormKind::batch && !is_training()); }
 
  private:
-  at::Tensor batch_forward(const at::Tensor& x_bchw, const SampleMask& mask_b);
+  ops::BatchNormState batch_norm_state() const;
+  at::Tensor normalize(const at::Tensor& x_bchw) const;
 
   NormKind kind_;
   int64_t groups_;

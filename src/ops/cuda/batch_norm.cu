@@ -1,0 +1,361 @@
+// A thread holds four neighbouring channels and goes down the rows, so that what belongs to a channel stays in
+// registers. Sums over rows are taken in parts, in the same order each time.
+#include <algorithm>
+#include <type_traits>
+
+#include "batch_norm.h"
+#include "gelu.cuh"
+#include "quads.cuh"
+
+namespace codmoe::ops::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kMaxQuads = 64;  ///< of channels, that a block's threads cover
+constexpr int kUnroll = 4;
+constexpr int64_t kBlocks = 528;  ///< of sums: four a multiprocessor of the H100
+constexpr int64_t kBlocksOfMaps = 1056;
+constexpr int kLanes = 32;   ///< channels of a block that sums partial sums
+constexpr int kGroups = 32;  ///< that share the parts there
+
+int64_t quads_of(const BatchNorm& norm) { return norm.channels / 4; }
+int64_t chunks_of(const BatchNorm& norm) { return (quads_of(norm) + kMaxQuads - 1) / kMaxQuads; }
+/// Quads of channels of a block.
+int64_t width_of(const BatchNorm& norm) { return (quads_of(norm) + chunks_of(norm) - 1) / chunks_of(norm); }
+
+/// Enough blocks for the GPU, at least kUnroll rows a thread.
+int64_t blocks_of(const BatchNorm& norm, int64_t most) {
+  const int64_t rows_of_block = kThreads / width_of(norm) * kUnroll;
+  const int64_t rows = norm.samples * norm.area;
+  return std::clamp<int64_t>((rows + rows_of_block - 1) / rows_of_block, 1,
+                             std::max<int64_t>(1, most / chunks_of(norm)));
+}
+
+dim3 grid_of(const BatchNorm& norm, int64_t blocks) {
+  return {static_cast<unsigned>(blocks), static_cast<unsigned>(chunks_of(norm))};
+}
+
+/// Which channels and rows are a thread's.
+struct Place {
+  int channel;
+  int64_t row, step;
+  bool idle;
+
+  __device__ Place(const BatchNorm& norm, int width) {
+    const int rows = kThreads / width, own_row = static_cast<int>(threadIdx.x) / width;
+    const int quad = static_cast<int>(blockIdx.y) * width + static_cast<int>(threadIdx.x) % width;
+    channel = 4 * quad;
+    row = static_cast<int64_t>(blockIdx.x) * rows + own_row;
+    step = static_cast<int64_t>(gridDim.x) * rows;
+    idle = own_row >= rows || channel >= norm.channels;
+  }
+};
+
+__device__ inline bool counts(const BatchNorm& norm, int64_t row) {
+  return norm.mask == nullptr || norm.mask[static_cast<int>(row) / static_cast<int>(norm.area)];
+}
+
+/// Calls use(row, values...) for a thread's rows, several loads ahead.
+template <class Load, class Use>
+__device__ void for_rows(const Place& place, int64_t rows, Load&& load, Use&& use) {
+  int64_t row = place.row;
+  for (; row + (kUnroll - 1) * place.step < rows; row += kUnroll * place.step) {
+    decltype(load(row)) some[kUnroll];
+#pragma unroll
+    for (int i = 0; i < kUnroll; ++i) some[i] = load(row + i * place.step);
+#pragma unroll
+    for (int i = 0; i < kUnroll; ++i) use(row + i * place.step, some[i]);
+  }
+  for (; row < rows; row += place.step) use(row, load(row));
+}
+
+/// The block's sums of two values a channel, to its place in `partial` [parts, 2, channels].
+__device__ void write_partial(const BatchNorm& norm, const Place& place, int width, Quad first, Quad second,
+                              float* partial) {
+  __shared__ float shared[2][kThreads][4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    shared[0][threadIdx.x][i] = first.at[i];
+    shared[1][threadIdx.x][i] = second.at[i];
+  }
+  __syncthreads();
+  const int begin = static_cast<int>(blockIdx.y) * width * 4;
+  for (int value = static_cast<int>(threadIdx.x); value < 2 * width * 4; value += kThreads) {
+    const int which = value / (4 * width), channel = value % (4 * width);
+    if (begin + channel >= norm.channels) continue;
+    float total = 0.0F;
+    for (int r = 0; r < kThreads / width; ++r) total += shared[which][r * width + channel / 4][channel % 4];
+    partial[(static_cast<int64_t>(blockIdx.x) * 2 + which) * norm.channels + begin + channel] = total;
+  }
+}
+
+/// Sums of the differences to the first row, and of their squares: differences to zero would cancel.
+template <class T>
+__global__ void __launch_bounds__(kThreads) sums_kernel(const BatchNorm norm, int width, float* partial) {
+  const Place place(norm, width);
+  const T* x = static_cast<const T*>(norm.x);
+  Quad sum{}, squares{};
+  if (!place.idle) {
+    const Quad origin = load_quad(x + place.channel);
+    for_rows(
+        place, norm.samples * norm.area,
+        [&](int64_t row) { return load_packed(x + row * norm.channels + place.channel); },
+        [&](int64_t row, const Packed<T>& packed) {
+          if (!counts(norm, row)) return;
+          const Quad values = unpack(packed);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            const float difference = values.at[i] - origin.at[i];
+            sum.at[i] += difference;
+            squares.at[i] = fmaf(difference, difference, squares.at[i]);
+          }
+        });
+  }
+  write_partial(norm, place, width, sum, squares, partial);
+}
+
+/// A channel's two sums over the parts; the same for all groups of threads.
+__device__ float2 sum_parts(const BatchNorm& norm, const float* partial, int parts, int channel) {
+  __shared__ float2 shared[kGroups][kLanes];
+  float2 sum{};
+  if (channel < norm.channels) {
+#pragma unroll 4
+    for (int i = static_cast<int>(threadIdx.y); i < parts; i += kGroups) {
+      const float* own = partial + static_cast<int64_t>(i) * 2 * norm.channels + channel;
+      sum.x += own[0];
+      sum.y += own[norm.channels];
+    }
+  }
+  shared[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  float2 total{};
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) {
+    total.x += shared[g][threadIdx.x].x;
+    total.y += shared[g][threadIdx.x].y;
+  }
+  return total;
+}
+
+/// Rows that count.
+__device__ float count_rows(const BatchNorm& norm) {
+  if (norm.mask == nullptr) return static_cast<float>(norm.samples * norm.area);
+  int64_t chosen = 0;
+  for (int64_t b = 0; b < norm.samples; ++b) chosen += norm.mask[b] ? 1 : 0;
+  return static_cast<float>(chosen * norm.area);
+}
+
+__device__ int channel_of_lane() { return static_cast<int>(blockIdx.x) * kLanes + static_cast<int>(threadIdx.x); }
+
+__device__ inline float value_at(const BatchNorm& norm, int channel) {
+  return norm.bfloat16 ? __bfloat162float(static_cast<const __nv_bfloat16*>(norm.x)[channel])
+                       : static_cast<const float*>(norm.x)[channel];
+}
+
+__global__ void __launch_bounds__(kLanes* kGroups)
+    statistics_kernel(const BatchNorm norm, const RunningStatistics running, const float* partial, int parts,
+                      float* table) {
+  const int channel = channel_of_lane();
+  const float2 sums = sum_parts(norm, partial, parts, channel);
+  if (threadIdx.y > 0 || channel >= norm.channels) return;
+  const float count = count_rows(norm), divisor = fmaxf(count, 1.0F);
+  const bool enough = count > 1.0F;
+  const float offset = sums.x / divisor;
+  const float mean = value_at(norm, channel) + offset;
+  const float squares = fmaxf(sums.y - offset * sums.x, 0.0F);
+  const float inverse = enough ? rsqrtf(squares / divisor + running.eps) : 0.0F;
+  const float scale = norm.weight[channel] * inverse;
+  table[kNormMean * norm.channels + channel] = mean;
+  table[kNormInverse * norm.channels + channel] = inverse;
+  table[kNormScale * norm.channels + channel] = scale;
+  table[kNormShift * norm.channels + channel] = norm.bias[channel] - mean * scale;
+  if (!enough) return;
+  if (running.mean != nullptr) running.mean[channel] += running.momentum * (mean - running.mean[channel]);
+  if (running.var != nullptr) {
+    running.var[channel] += running.momentum * (squares / (count - 1.0F) - running.var[channel]);
+  }
+  if (running.batches != nullptr && channel == 0) *running.batches += 1;
+}
+
+template <NormActivation kActivation>
+__device__ inline float activate(float z) {
+  if constexpr (kActivation == NormActivation::relu) return fmaxf(z, 0.0F);
+  if constexpr (kActivation == NormActivation::relu6) return fminf(fmaxf(z, 0.0F), 6.0F);
+  if constexpr (kActivation == NormActivation::gelu) return gelu(z);
+  return z;
+}
+
+template <NormActivation kActivation>
+__device__ inline float slope(float z) {
+  if constexpr (kActivation == NormActivation::relu) return z > 0.0F ? 1.0F : 0.0F;
+  if constexpr (kActivation == NormActivation::relu6) return z > 0.0F && z < 6.0F ? 1.0F : 0.0F;
+  if constexpr (kActivation == NormActivation::gelu) return gelu_gradient(z);
+  return 1.0F;
+}
+
+template <class T, NormActivation kActivation>
+__global__ void __launch_bounds__(kThreads) apply_kernel(const BatchNorm norm, int width, const float* table, T* y) {
+  const Place place(norm, width);
+  if (place.idle) return;
+  const T* x = static_cast<const T*>(norm.x);
+  const Quad scale = load_quad(table + kNormScale * norm.channels + place.channel);
+  const Quad shift = load_quad(table + kNormShift * norm.channels + place.channel);
+  for_rows(
+      place, norm.samples * norm.area,
+      [&](int64_t row) { return load_packed(x + row * norm.channels + place.channel); },
+      [&](int64_t row, const Packed<T>& packed) {
+        Quad values = unpack(packed);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          values.at[i] = activate<kActivation>(fmaf(values.at[i], scale.at[i], shift.at[i]));
+        }
+        store_quad(y + row * norm.channels + place.channel, values);
+      });
+}
+
+/// A row of x and of the gradient of the result.
+template <class T>
+struct RowPair {
+  Packed<T> x, grad;
+};
+
+/// Sums of the gradients of the norm's results, and of their products with x - mean.
+template <class T, NormActivation kActivation>
+__global__ void __launch_bounds__(kThreads)
+    gradient_sums_kernel(const BatchNorm norm, int width, const float* table, const T* grad_y, float* partial) {
+  const Place place(norm, width);
+  const T* x = static_cast<const T*>(norm.x);
+  Quad sum{}, products{};
+  if (!place.idle) {
+    const Quad mean = load_quad(table + kNormMean * norm.channels + place.channel);
+    const Quad scale = load_quad(table + kNormScale * norm.channels + place.channel);
+    const Quad shift = load_quad(table + kNormShift * norm.channels + place.channel);
+    for_rows(
+        place, norm.samples * norm.area,
+        [&](int64_t row) {
+          const int64_t at = row * norm.channels + place.channel;
+          return RowPair<T>{load_packed(x + at), load_packed(grad_y + at)};
+        },
+        [&](int64_t, const RowPair<T>& pair) {
+          const Quad values = unpack(pair.x), grads = unpack(pair.grad);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            const float grad = grads.at[i] * slope<kActivation>(fmaf(values.at[i], scale.at[i], shift.at[i]));
+            sum.at[i] += grad;
+            products.at[i] = fmaf(grad, values.at[i] - mean.at[i], products.at[i]);
+          }
+        });
+  }
+  write_partial(norm, place, width, sum, products, partial);
+}
+
+/// Every result hangs on mean and deviation; each row that counts takes its share of what comes back through them.
+__global__ void __launch_bounds__(kLanes* kGroups)
+    factors_kernel(const BatchNorm norm, const float* table, const float* partial, int parts, float* grad_parameters,
+                   float* factors) {
+  const int channel = channel_of_lane();
+  const float2 sums = sum_parts(norm, partial, parts, channel);
+  if (threadIdx.y > 0 || channel >= norm.channels) return;
+  const float divisor = fmaxf(count_rows(norm), 1.0F);
+  const float inverse = table[kNormInverse * norm.channels + channel];
+  const float share = table[kNormScale * norm.channels + channel] / divisor;
+  grad_parameters[channel] = sums.y * inverse;
+  grad_parameters[norm.channels + channel] = sums.x;
+  factors[channel] = share * sums.x;
+  factors[norm.channels + channel] = share * inverse * inverse * sums.y;
+}
+
+template <class T, NormActivation kActivation>
+__global__ void __launch_bounds__(kThreads) input_gradient_kernel(const BatchNorm norm, int width, const float* table,
+                                                                  const float* factors, const T* grad_y, T* grad_x) {
+  const Place place(norm, width);
+  if (place.idle) return;
+  const T* x = static_cast<const T*>(norm.x);
+  const Quad mean = load_quad(table + kNormMean * norm.channels + place.channel);
+  const Quad scale = load_quad(table + kNormScale * norm.channels + place.channel);
+  const Quad shift = load_quad(table + kNormShift * norm.channels + place.channel);
+  const Quad level = load_quad(factors + place.channel);
+  const Quad tilt = load_quad(factors + norm.channels + place.channel);
+  for_rows(
+      place, norm.samples * norm.area,
+      [&](int64_t row) {
+        const int64_t at = row * norm.channels + place.channel;
+        return RowPair<T>{load_packed(x + at), load_packed(grad_y + at)};
+      },
+      [&](int64_t row, const RowPair<T>& pair) {
+        const Quad values = unpack(pair.x);
+        Quad grads = unpack(pair.grad);
+        const bool counted = counts(norm, row);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float back = counted ? fmaf(tilt.at[i], values.at[i] - mean.at[i], level.at[i]) : 0.0F;
+          const float inner = slope<kActivation>(fmaf(values.at[i], scale.at[i], shift.at[i]));
+          grads.at[i] = fmaf(scale.at[i] * grads.at[i], inner, -back);
+        }
+        store_quad(grad_x + row * norm.channels + place.channel, grads);
+      });
+}
+
+/// Calls `launch` with a null pointer of the maps' type and the activation as a constant.
+template <class T, class Launch>
+cudaError_t with_activation(const BatchNorm& norm, Launch&& launch) {
+  T* const type = nullptr;
+  switch (norm.activation) {
+    case NormActivation::none:
+      return launch(type, std::integral_constant<NormActivation, NormActivation::none>());
+    case NormActivation::relu:
+      return launch(type, std::integral_constant<NormActivation, NormActivation::relu>());
+    case NormActivation::relu6:
+      return launch(type, std::integral_constant<NormActivation, NormActivation::relu6>());
+    case NormActivation::gelu:
+      return launch(type, std::integral_constant<NormActivation, NormActivation::gelu>());
+  }
+  return cudaErrorInvalidValue;
+}
+
+template <class Launch>
+cudaError_t with_types(const BatchNorm& norm, Launch&& launch) {
+  return norm.bfloat16 ? with_activation<__nv_bfloat16>(norm, launch) : with_activation<float>(norm, launch);
+}
+
+unsigned channel_blocks(const BatchNorm& norm) { return static_cast<unsigned>((norm.channels + kLanes - 1) / kLanes); }
+
+}  // namespace
+
+int64_t batch_norm_parts(const BatchNorm& norm) { return blocks_of(norm, kBlocks); }
+
+cudaError_t batch_norm_forward(const BatchNorm& norm, const RunningStatistics& running, float* partial, float* table,
+                               void* y, cudaStream_t stream) {
+  const int64_t parts = batch_norm_parts(norm);
+  const int width = static_cast<int>(width_of(norm));
+  return with_types(norm, [&](auto type, auto activation) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    sums_kernel<T><<<grid_of(norm, parts), kThreads, 0, stream>>>(norm, width, partial);
+    statistics_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(norm, running, partial,
+                                                                                  static_cast<int>(parts), table);
+    apply_kernel<T, decltype(activation)::value>
+        <<<grid_of(norm, blocks_of(norm, kBlocksOfMaps)), kThreads, 0, stream>>>(norm, width, table,
+                                                                                 static_cast<T*>(y));
+    return cudaGetLastError();
+  });
+}
+
+cudaError_t batch_norm_backward(const BatchNorm& norm, const float* table, const BatchNormGradients& gradients,
+                                float* partial, cudaStream_t stream) {
+  const int64_t parts = batch_norm_parts(norm);
+  const int width = static_cast<int>(width_of(norm));
+  return with_types(norm, [&](auto type, auto activation) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    constexpr auto act = decltype(activation)::value;
+    const T* grad_y = static_cast<const T*>(gradients.grad_y);
+    gradient_sums_kernel<T, act><<<grid_of(norm, parts), kThreads, 0, stream>>>(norm, width, table, grad_y, partial);
+    factors_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(
+        norm, table, partial, static_cast<int>(parts), gradients.grad_parameters, gradients.factors);
+    input_gradient_kernel<T, act><<<grid_of(norm, blocks_of(norm, kBlocksOfMaps)), kThreads, 0, stream>>>(
+        norm, width, table, gradients.factors, grad_y, static_cast<T*>(gradients.grad_x));
+    return cudaGetLastError();
+  });
+}
+
+}  // namespace codmoe::ops::cuda
