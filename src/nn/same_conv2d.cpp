@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "codmoe/ops/depthwise_conv.h"
+
 namespace codmoe::nn {
 
 namespace {
@@ -23,11 +25,20 @@ at::Tensor SameConv2dImpl::forward(const at::Tensor& x_bchw) {
   const auto& dilation = *options.dilation();
   const auto rows = same_padding(x_bchw.size(2), kernel[0], stride[0], dilation[0]);
   const auto columns = same_padding(x_bchw.size(3), kernel[1], stride[1], dilation[1]);
+  const ops::Border border{rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
+  if (is_depthwise()) return ops::depthwise_conv(x_bchw, weight, stride[0], border);
   const bool symmetric = rows % 2 == 0 && columns % 2 == 0;  // then the convolution pads by itself, without a copy
   const auto padded =
-      symmetric ? x_bchw : at::constant_pad_nd(x_bchw, {columns / 2, columns - columns / 2, rows / 2, rows - rows / 2});
-  const std::array<int64_t, 2> padding{symmetric ? rows / 2 : 0, symmetric ? columns / 2 : 0};
+      symmetric ? x_bchw : at::constant_pad_nd(x_bchw, {border.left, border.right, border.top, border.bottom});
+  const std::array<int64_t, 2> padding{symmetric ? border.top : 0, symmetric ? border.left : 0};
   return at::conv2d(padded, weight, bias, stride, padding, dilation, options.groups());
+}
+
+bool SameConv2dImpl::is_depthwise() const {
+  const auto same = [](const torch::ExpandingArray<2>& value) { return value->at(0) == value->at(1); };
+  return options.groups() == options.in_channels() && options.in_channels() == options.out_channels() &&
+         !options.bias() && same(options.kernel_size()) && same(options.stride()) && options.dilation()->at(0) == 1 &&
+         same(options.dilation());
 }
 
 }  // namespace codmoe::nn

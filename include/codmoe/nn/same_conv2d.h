@@ -16,6 +16,9 @@ class SameConv2dImpl : public torch::nn::Conv2dImpl {
 
   /// x: [B, C, H, W], any dtype and memory format that the weight has. @throws c10::Error for other channels or dtype.
   at::Tensor forward(const at::Tensor& x_bchw);
+
+ private:
+  bool is_depthwise() const;
 };
 TORCH_MODULE(SameConv2d);
 

@@ -1,56 +1,25 @@
-// A thread holds four neighbouring channels and goes down the rows, so that what belongs to a channel stays in
-// registers. Sums over rows are taken in parts, in the same order each time.
+// Sums over rows are taken in parts, in the same order each time.
 #include <algorithm>
 #include <type_traits>
 
 #include "batch_norm.h"
 #include "gelu.cuh"
+#include "quad_grid.cuh"
 #include "quads.cuh"
 
 namespace codmoe::ops::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kMaxQuads = 64;  ///< of channels, that a block's threads cover
 constexpr int kUnroll = 4;
 constexpr int64_t kBlocks = 528;  ///< of sums: four a multiprocessor of the H100
 constexpr int64_t kBlocksOfMaps = 1056;
 constexpr int kLanes = 32;   ///< channels of a block that sums partial sums
 constexpr int kGroups = 32;  ///< that share the parts there
 
-int64_t quads_of(const BatchNorm& norm) { return norm.channels / 4; }
-int64_t chunks_of(const BatchNorm& norm) { return (quads_of(norm) + kMaxQuads - 1) / kMaxQuads; }
-/// Quads of channels of a block.
-int64_t width_of(const BatchNorm& norm) { return (quads_of(norm) + chunks_of(norm) - 1) / chunks_of(norm); }
-
-/// Enough blocks for the GPU, at least kUnroll rows a thread.
 int64_t blocks_of(const BatchNorm& norm, int64_t most) {
-  const int64_t rows_of_block = kThreads / width_of(norm) * kUnroll;
-  const int64_t rows = norm.samples * norm.area;
-  return std::clamp<int64_t>((rows + rows_of_block - 1) / rows_of_block, 1,
-                             std::max<int64_t>(1, most / chunks_of(norm)));
+  return QuadGrid(norm.channels).blocks(norm.samples * norm.area, kUnroll, most);
 }
-
-dim3 grid_of(const BatchNorm& norm, int64_t blocks) {
-  return {static_cast<unsigned>(blocks), static_cast<unsigned>(chunks_of(norm))};
-}
-
-/// Which channels and rows are a thread's.
-struct Place {
-  int channel;
-  int64_t row, step;
-  bool idle;
-
-  __device__ Place(const BatchNorm& norm, int width) {
-    const int rows = kThreads / width, own_row = static_cast<int>(threadIdx.x) / width;
-    const int quad = static_cast<int>(blockIdx.y) * width + static_cast<int>(threadIdx.x) % width;
-    channel = 4 * quad;
-    row = static_cast<int64_t>(blockIdx.x) * rows + own_row;
-    step = static_cast<int64_t>(gridDim.x) * rows;
-    idle = own_row >= rows || channel >= norm.channels;
-  }
-};
 
 __device__ inline bool counts(const BatchNorm& norm, int64_t row) {
   return norm.mask == nullptr || norm.mask[static_cast<int>(row) / static_cast<int>(norm.area)];
@@ -58,8 +27,8 @@ __device__ inline bool counts(const BatchNorm& norm, int64_t row) {
 
 /// Calls use(row, values...) for a thread's rows, several loads ahead.
 template <class Load, class Use>
-__device__ void for_rows(const Place& place, int64_t rows, Load&& load, Use&& use) {
-  int64_t row = place.row;
+__device__ void for_rows(const QuadPlace& place, int64_t rows, Load&& load, Use&& use) {
+  int64_t row = place.item;
   for (; row + (kUnroll - 1) * place.step < rows; row += kUnroll * place.step) {
     decltype(load(row)) some[kUnroll];
 #pragma unroll
@@ -71,29 +40,15 @@ __device__ void for_rows(const Place& place, int64_t rows, Load&& load, Use&& us
 }
 
 /// The block's sums of two values a channel, to its place in `partial` [parts, 2, channels].
-__device__ void write_partial(const BatchNorm& norm, const Place& place, int width, Quad first, Quad second,
-                              float* partial) {
-  __shared__ float shared[2][kThreads][4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    shared[0][threadIdx.x][i] = first.at[i];
-    shared[1][threadIdx.x][i] = second.at[i];
-  }
-  __syncthreads();
-  const int begin = static_cast<int>(blockIdx.y) * width * 4;
-  for (int value = static_cast<int>(threadIdx.x); value < 2 * width * 4; value += kThreads) {
-    const int which = value / (4 * width), channel = value % (4 * width);
-    if (begin + channel >= norm.channels) continue;
-    float total = 0.0F;
-    for (int r = 0; r < kThreads / width; ++r) total += shared[which][r * width + channel / 4][channel % 4];
-    partial[(static_cast<int64_t>(blockIdx.x) * 2 + which) * norm.channels + begin + channel] = total;
-  }
+__device__ void write_partial(const QuadGrid& grid, const Quad& first, const Quad& second, float* partial) {
+  const Quad both[2] = {first, second};
+  sum_block(grid, both, partial + static_cast<int64_t>(blockIdx.x) * 2 * grid.channels);
 }
 
 /// Sums of the differences to the first row, and of their squares: differences to zero would cancel.
 template <class T>
-__global__ void __launch_bounds__(kThreads) sums_kernel(const BatchNorm norm, int width, float* partial) {
-  const Place place(norm, width);
+__global__ void __launch_bounds__(kQuadThreads) sums_kernel(const BatchNorm norm, const QuadGrid grid, float* partial) {
+  const QuadPlace place(grid);
   const T* x = static_cast<const T*>(norm.x);
   Quad sum{}, squares{};
   if (!place.idle) {
@@ -112,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) sums_kernel(const BatchNorm norm, in
           }
         });
   }
-  write_partial(norm, place, width, sum, squares, partial);
+  write_partial(grid, sum, squares, partial);
 }
 
 /// A channel's two sums over the parts; the same for all groups of threads.
@@ -195,8 +150,9 @@ __device__ inline float slope(float z) {
 }
 
 template <class T, NormActivation kActivation>
-__global__ void __launch_bounds__(kThreads) apply_kernel(const BatchNorm norm, int width, const float* table, T* y) {
-  const Place place(norm, width);
+__global__ void __launch_bounds__(kQuadThreads)
+    apply_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, T* y) {
+  const QuadPlace place(grid);
   if (place.idle) return;
   const T* x = static_cast<const T*>(norm.x);
   const Quad scale = load_quad(table + kNormScale * norm.channels + place.channel);
@@ -222,9 +178,10 @@ struct RowPair {
 
 /// Sums of the gradients of the norm's results, and of their products with x - mean.
 template <class T, NormActivation kActivation>
-__global__ void __launch_bounds__(kThreads)
-    gradient_sums_kernel(const BatchNorm norm, int width, const float* table, const T* grad_y, float* partial) {
-  const Place place(norm, width);
+__global__ void __launch_bounds__(kQuadThreads)
+    gradient_sums_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, const T* grad_y,
+                         float* partial) {
+  const QuadPlace place(grid);
   const T* x = static_cast<const T*>(norm.x);
   Quad sum{}, products{};
   if (!place.idle) {
@@ -247,7 +204,7 @@ __global__ void __launch_bounds__(kThreads)
           }
         });
   }
-  write_partial(norm, place, width, sum, products, partial);
+  write_partial(grid, sum, products, partial);
 }
 
 /// Every result hangs on mean and deviation; each row that counts takes its share of what comes back through them.
@@ -267,9 +224,10 @@ __global__ void __launch_bounds__(kLanes* kGroups)
 }
 
 template <class T, NormActivation kActivation>
-__global__ void __launch_bounds__(kThreads) input_gradient_kernel(const BatchNorm norm, int width, const float* table,
-                                                                  const float* factors, const T* grad_y, T* grad_x) {
-  const Place place(norm, width);
+__global__ void __launch_bounds__(kQuadThreads)
+    input_gradient_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, const float* factors,
+                          const T* grad_y, T* grad_x) {
+  const QuadPlace place(grid);
   if (place.idle) return;
   const T* x = static_cast<const T*>(norm.x);
   const Quad mean = load_quad(table + kNormMean * norm.channels + place.channel);
@@ -328,15 +286,14 @@ int64_t batch_norm_parts(const BatchNorm& norm) { return blocks_of(norm, kBlocks
 cudaError_t batch_norm_forward(const BatchNorm& norm, const RunningStatistics& running, float* partial, float* table,
                                void* y, cudaStream_t stream) {
   const int64_t parts = batch_norm_parts(norm);
-  const int width = static_cast<int>(width_of(norm));
+  const QuadGrid grid(norm.channels);
   return with_types(norm, [&](auto type, auto activation) {
     using T = std::remove_pointer_t<decltype(type)>;
-    sums_kernel<T><<<grid_of(norm, parts), kThreads, 0, stream>>>(norm, width, partial);
+    sums_kernel<T><<<grid.grid(parts), kQuadThreads, 0, stream>>>(norm, grid, partial);
     statistics_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(norm, running, partial,
                                                                                   static_cast<int>(parts), table);
     apply_kernel<T, decltype(activation)::value>
-        <<<grid_of(norm, blocks_of(norm, kBlocksOfMaps)), kThreads, 0, stream>>>(norm, width, table,
-                                                                                 static_cast<T*>(y));
+        <<<grid.grid(blocks_of(norm, kBlocksOfMaps)), kQuadThreads, 0, stream>>>(norm, grid, table, static_cast<T*>(y));
     return cudaGetLastError();
   });
 }
@@ -344,16 +301,16 @@ cudaError_t batch_norm_forward(const BatchNorm& norm, const RunningStatistics& r
 cudaError_t batch_norm_backward(const BatchNorm& norm, const float* table, const BatchNormGradients& gradients,
                                 float* partial, cudaStream_t stream) {
   const int64_t parts = batch_norm_parts(norm);
-  const int width = static_cast<int>(width_of(norm));
+  const QuadGrid grid(norm.channels);
   return with_types(norm, [&](auto type, auto activation) {
     using T = std::remove_pointer_t<decltype(type)>;
     constexpr auto act = decltype(activation)::value;
     const T* grad_y = static_cast<const T*>(gradients.grad_y);
-    gradient_sums_kernel<T, act><<<grid_of(norm, parts), kThreads, 0, stream>>>(norm, width, table, grad_y, partial);
+    gradient_sums_kernel<T, act><<<grid.grid(parts), kQuadThreads, 0, stream>>>(norm, grid, table, grad_y, partial);
     factors_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(
         norm, table, partial, static_cast<int>(parts), gradients.grad_parameters, gradients.factors);
-    input_gradient_kernel<T, act><<<grid_of(norm, blocks_of(norm, kBlocksOfMaps)), kThreads, 0, stream>>>(
-        norm, width, table, gradients.factors, grad_y, static_cast<T*>(gradients.grad_x));
+    input_gradient_kernel<T, act><<<grid.grid(blocks_of(norm, kBlocksOfMaps)), kQuadThreads, 0, stream>>>(
+        norm, grid, table, gradients.factors, grad_y, static_cast<T*>(gradients.grad_x));
     return cudaGetLastError();
   });
 }

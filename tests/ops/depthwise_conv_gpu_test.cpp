@@ -1,0 +1,46 @@
+#include "codmoe/ops/depthwise_conv.h"
+
+#include "ops/on_cuda.h"
+
+namespace codmoe::ops {
+namespace {
+
+struct ConvCase {
+  std::vector<int64_t> shape;
+  int64_t kernel, stride;
+  Border border;
+};
+
+class DepthwiseConvGpu : public testing::TestWithParam<ConvCase> {};
+
+TEST_P(DepthwiseConvGpu, AsOnTheCpu) {
+  const auto& which = GetParam();
+  const auto op = [&](const std::vector<at::Tensor>& in) {
+    return std::vector{depthwise_conv(in[0].contiguous(at::MemoryFormat::ChannelsLast), in[1].to(in[0].scalar_type()),
+                                      which.stride, which.border)};
+  };
+  // The filter is rounded as the map is: on the CPU LibTorch takes one type for both.
+  const auto filter = test::randn({which.shape[1], 1, which.kernel, which.kernel}, 2);
+  expect_as_on_cpu({op, {test::randn(which.shape, 1), filter}, {true, true}});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, DepthwiseConvGpu,
+    testing::Values(ConvCase{{2, 16, 7, 9}, 3, 1, {1, 1, 1, 1}}, ConvCase{{2, 16, 8, 10}, 3, 2, {0, 1, 0, 1}},
+                    ConvCase{{2, 28, 9, 11}, 3, 2, {1, 1, 1, 1}}, ConvCase{{3, 96, 13, 6}, 5, 1, {2, 2, 2, 2}},
+                    ConvCase{{3, 144, 12, 14}, 5, 2, {1, 2, 1, 2}}, ConvCase{{3, 96, 13, 15}, 5, 2, {2, 2, 2, 2}},
+                    ConvCase{{1, 1152, 5, 5}, 5, 1, {2, 2, 2, 2}}, ConvCase{{2, 260, 6, 5}, 3, 1, {0, 2, 2, 0}},
+                    ConvCase{{1, 8, 1, 1}, 3, 1, {1, 1, 1, 1}}, ConvCase{{1, 8, 2, 2}, 5, 2, {1, 2, 1, 2}},
+                    ConvCase{{2, 12, 40, 37}, 3, 2, {0, 1, 1, 1}}, ConvCase{{8, 64, 88, 88}, 5, 1, {2, 2, 2, 2}}));
+
+TEST(DepthwiseConvGpu, GradientsOfWhatIsAskedFor) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  const auto x = test::randn({2, 8, 6, 6}, 1).to(c10::kCUDA, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto weight = test::randn({8, 1, 3, 3}, 2).to(c10::kCUDA, at::kFloat).requires_grad_();
+  depthwise_conv(x, weight, 1, {1, 1, 1, 1}).sum().backward();
+  EXPECT_TRUE(weight.grad().defined());
+  EXPECT_FALSE(x.grad().defined());
+}
+
+}  // namespace
+}  // namespace codmoe::ops
