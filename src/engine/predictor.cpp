@@ -74,7 +74,7 @@ Predictor load_predictor(const fs::path& step_folder, c10::Device device) {
   options.model.backbone.weights.clear();  // the checkpoint holds them
   model::Detector model(options.model);
   const auto file = best_weights(step_folder);
-  spdlog::info("weights: {}", file.string());
+  if (file.filename() != "model.safetensors") spdlog::info("the weights are those of {}", file.string());
   nn::load_state(*model, core::load_safetensors(file).tensors, {.source = file.string()});
   model->to(device);
   if (options.engine.channels_last) to_channels_last(*model);

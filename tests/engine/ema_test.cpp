@@ -26,7 +26,6 @@ TEST(WeightAverage, AgreesWithTimm) {
   for (const bool warmup : {false, true}) {
     const auto expected = test::with_prefix(file, warmup ? "warmup." : "constant.");
     torch::nn::BatchNorm1d model(4);
-    model->to(at::kDouble);
     const auto set = [&](int64_t n) {
       model->weight.copy_(values[n]);
       model->running_mean.copy_(-values[n]);
@@ -36,9 +35,9 @@ TEST(WeightAverage, AgreesWithTimm) {
     WeightAverage average(*model);
     for (int64_t n = 1; n < values.size(0); ++n) {
       set(n);
-      average.update(at::full({}, 1 - ema_decay({.decay = 0.7, .warmup = warmup}, n), at::kDouble), at::zeros({}));
-      EXPECT_TRUE(test::is_near(average.state().at("weight"), expected.at("weight")[n - 1], 1e-12)) << n;
-      EXPECT_TRUE(test::is_near(average.state().at("running_mean"), expected.at("running_mean")[n - 1], 1e-12)) << n;
+      average.update(at::full({}, 1 - ema_decay({.decay = 0.7, .warmup = warmup}, n)), at::zeros({}));
+      EXPECT_TRUE(test::is_near(average.state().at("weight"), expected.at("weight")[n - 1], 1e-6)) << n;
+      EXPECT_TRUE(test::is_near(average.state().at("running_mean"), expected.at("running_mean")[n - 1], 1e-6)) << n;
     }
     EXPECT_TRUE(average.state().at("num_batches_tracked").equal(expected.at("num_batches_tracked")));
   }

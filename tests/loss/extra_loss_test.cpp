@@ -47,7 +47,7 @@ TEST(EdgeLoss, IsNothingForTheSameOutlineAndHasNoNotANumber) {
   value.backward();
   EXPECT_LT(value.item<double>(), 1e-5);
   EXPECT_TRUE(logits.grad().isfinite().all().item<bool>());
-  EXPECT_GT(edge_loss(logits.roll(3, 3), mask).item<double>(), 0.3);
+  EXPECT_GT(edge_loss(logits.roll(3, 3), mask).item<double>(), 0.15);  // half of the images have an outline
   EXPECT_EQ(edge_loss(logits.to(at::kBFloat16), mask).scalar_type(), at::kFloat);
   EXPECT_THROW(edge_loss(at::zeros({1, 1, 2, 8}), at::zeros({1, 1, 2, 8})), c10::Error);
   EXPECT_THROW(edge_loss(at::zeros({1, 1, 8, 8}), at::zeros({1, 1, 8, 4})), c10::Error);

@@ -52,9 +52,9 @@ struct OptimizerOptions {
   double weight_decay = 1e-4;  ///< of weights; norms and biases are not decayed
   double clip_norm = 1.0;      ///< gradients are scaled down to this norm of all together; 0 switches it off
   double clip_value = 0.0;     ///< each value of a gradient is cut to +- this; 0 switches it off
-  AdamWOptions adamw;
-  SgdOptions sgd;
-  LionOptions lion;
+  AdamWOptions adamw = {};
+  SgdOptions sgd = {};
+  LionOptions lion = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {

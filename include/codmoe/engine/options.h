@@ -69,7 +69,7 @@ struct EngineOptions {
   int64_t keep_last = 2;   ///< newest checkpoints kept, `best` beside them
   int64_t log_every = 20;  ///< steps between lines of metrics.jsonl
   int64_t max_skips = 20;  ///< steps left out in a row, for a loss or gradient that is not finite, that end the run
-  EmaOptions ema;
+  EmaOptions ema = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {

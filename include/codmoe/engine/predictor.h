@@ -35,7 +35,7 @@ class Predictor {
 };
 
 /// Builds the detector of a checkpoint, by its own configuration, with its averaged weights where it has
-/// them (ema.safetensors), else its weights; says which.
+/// them (ema.safetensors), which is said, else its weights.
 /// @throws core::Error where a file is missing, damaged or doesn't fit.
 Predictor load_predictor(const std::filesystem::path& step_folder, c10::Device device);
 

@@ -55,7 +55,7 @@ struct ScheduleOptions {
   int64_t epochs = 100;
   double warmup_epochs = 1.0;                      ///< linear from 0 to lr
   double final_lr = 0.01;                          ///< where the curve ends, times lr; `step` doesn't know it
-  CurveOptions curve;                              ///< its fields stand among these
+  CurveOptions curve = {};                         ///< its fields stand among these
   std::map<std::string, CurveOptions> parts = {};  ///< other curves of parts of the model: backbone
 
   template <class Visitor>

@@ -9,9 +9,9 @@
 namespace codmoe::loss {
 
 struct DetectionLossOptions {
-  StructureLossOptions structure;  ///< its fields stand among these
-  double edge = 0.0;               ///< coefficient of edge_loss(); 0: off
-  UncertaintyOptions uncertainty;
+  StructureLossOptions structure = {};  ///< its fields stand among these
+  double edge = 0.0;                    ///< coefficient of edge_loss(); 0: off
+  UncertaintyOptions uncertainty = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {
