@@ -29,6 +29,20 @@ TEST(TrainStepGpu, ADispatchThatReadsOnTheHostRunsKernelByKernel) {
   EXPECT_EQ(automatic.replays, 0);
 }
 
+TEST(TrainStepGpu, AutoTakesDenseWhereFusedCannotRun) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  auto options = gpu_options(GraphUse::automatic, moe::Dispatch::automatic);
+  options.model.moe.norm = nn::NormKind::group;
+  const auto graph = testing::gpu_train(options, 8);
+  EXPECT_GT(graph.replays, 0);
+  options.model.moe.dispatch = moe::Dispatch::dense;
+  options.engine.graph = GraphUse::off;
+  const auto eager = testing::gpu_train(options, 8);
+  EXPECT_EQ(eager.replays, 0);
+  EXPECT_EQ(graph.losses, eager.losses);
+  EXPECT_TRUE(test::are_equal(graph.tensors, eager.tensors));
+}
+
 TEST(TrainStepGpu, EveryOptimizerGivesTheSameNumbers) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   for (const auto* name : {"adamw", "sgd", "lion"}) {
