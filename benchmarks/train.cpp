@@ -71,7 +71,7 @@ struct PreparedStep {
   std::shared_ptr<engine::TrainStep> step;
   std::vector<data::Batch> batches;
 
-  void operator()() const { step->run(batches, /*epoch=*/0, /*lr_factor=*/1.0); }
+  void operator()() const { step->run(batches, engine::StepValues{}); }
 };
 
 PreparedStep make_step(const TrainCaseOptions& options, const TrainCase& which, const c10::Device& device,

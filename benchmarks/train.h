@@ -10,7 +10,7 @@ namespace codmoe::bench {
 /// Every combination of dtype, batch and launch is a case.
 struct TrainCaseOptions {
   model::DetectorOptions model;  ///< its fields stand at the top level: backbone, moe, moe_strides, decoder
-  loss::StructureLossOptions loss;
+  loss::DetectionLossOptions loss;
   engine::OptimizerOptions optimizer;
   int64_t size = 352;  ///< side of the square images, pixels
   std::vector<int64_t> batch = {32};

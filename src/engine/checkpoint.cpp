@@ -18,6 +18,7 @@ using core::Json;
 
 constexpr int kFormat = 1;
 constexpr std::string_view kPrefix = "step-";
+constexpr auto kAverageFile = "ema.safetensors";
 
 /// N of a folder named step-N, or -1.
 int64_t step_number(const fs::path& folder) {
@@ -48,7 +49,8 @@ Json to_json(const Progress& progress) {
 
 }  // namespace
 
-fs::path CheckpointStore::write_step(const torch::nn::Module& model, const AdamW& optimizer, const Json& state) const {
+fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optimizer& optimizer,
+                                     const WeightAverage* average, const Json& state) const {
   const auto target = folder_ / fmt::format("{}{}", kPrefix, state["progress"]["step"].get<int64_t>());
   auto beside = target;
   beside += fmt::format(".tmp-{}", ::getpid());
@@ -58,6 +60,7 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const AdamW
   optimizer_state.merge(random_state());
   core::save_safetensors(beside / "model.safetensors", nn::state_dict(model));
   core::save_safetensors(beside / "optimizer.safetensors", optimizer_state);
+  if (average != nullptr) core::save_safetensors(beside / kAverageFile, average->state());
   core::write_file_atomically(beside / "state.json", state.dump(2) + "\n");
   fs::remove_all(target);  // a run resumed from before this step writes it again
   fs::rename(beside, target);
@@ -65,13 +68,13 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const AdamW
   return target;
 }
 
-void CheckpointStore::save(const torch::nn::Module& model, const AdamW& optimizer, const Progress& progress,
-                           const Json& config, const std::string& data_fingerprint, bool best,
+void CheckpointStore::save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
+                           const Progress& progress, const Json& config, const std::string& data_fingerprint, bool best,
                            int64_t keep_last) const {
   const Json state = {
       {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
   try {
-    const auto target = write_step(model, optimizer, state);
+    const auto target = write_step(model, optimizer, average, state);
     point_link(folder_ / "last", target.filename());
     if (best) point_link(folder_ / "best", target.filename());
     prune(keep_last);
@@ -103,6 +106,11 @@ fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
                   path.string()));
 }
 
+fs::path best_weights(const fs::path& step_folder) {
+  const auto average = step_folder / kAverageFile;
+  return fs::exists(average) ? average : step_folder / "model.safetensors";
+}
+
 SavedState read_state(const fs::path& step_folder) {
   const auto file = step_folder / "state.json";
   try {
@@ -124,7 +132,7 @@ SavedState read_state(const fs::path& step_folder) {
   }
 }
 
-void restore_optimizer(const fs::path& step_folder, AdamW& optimizer) {
+void restore_optimizer(const fs::path& step_folder, Optimizer& optimizer) {
   auto tensors = core::load_safetensors(step_folder / "optimizer.safetensors").tensors;
   core::TensorMap random;
   for (const auto* key : {"rng.cpu", "rng.cuda"}) {
@@ -132,6 +140,19 @@ void restore_optimizer(const fs::path& step_folder, AdamW& optimizer) {
   }
   optimizer.load_state(tensors);
   restore_random_state(random);
+}
+
+void restore_average(const fs::path& step_folder, WeightAverage* average) {
+  const auto file = step_folder / kAverageFile;
+  if (fs::exists(file) != (average != nullptr)) {
+    throw core::Error(
+        average == nullptr
+            ? fmt::format("{}: the run kept an average of its weights; set engine.ema.decay as it was", file.string())
+            : fmt::format("{}: is not there: the run kept no average of its weights; set "
+                          "engine.ema.decay=0",
+                          file.string()));
+  }
+  if (average != nullptr) average->load(core::load_safetensors(file).tensors, file.string());
 }
 
 }  // namespace codmoe::engine

@@ -36,7 +36,7 @@ std::size_t frozen_stages(const backbone::BackboneOptions& options, int64_t epoc
 std::vector<ParameterGroup> parameter_groups(model::DetectorImpl& model, const backbone::BackboneOptions& options) {
   std::vector<ParameterGroup> groups{{.name = "model"}};
   for (std::size_t i = 0; i < stage_count; ++i) {
-    groups.push_back({.name = fmt::format("backbone.{}", i), .lr_scale = options.lr_scale});
+    groups.push_back({.name = fmt::format("backbone.{}", i), .lr_scale = options.lr_scale, .part = 1});
   }
   const auto stage_of = stage_of_parameters(model.backbone());
   for (const auto& item : model.named_parameters()) {
@@ -47,7 +47,7 @@ std::vector<ParameterGroup> parameter_groups(model::DetectorImpl& model, const b
   return groups;
 }
 
-void freeze_for_epoch(model::DetectorImpl& model, AdamW& optimizer, const backbone::BackboneOptions& options,
+void freeze_for_epoch(model::DetectorImpl& model, Optimizer& optimizer, const backbone::BackboneOptions& options,
                       int64_t epoch) {
   const auto stages = frozen_stages(options, epoch);
   if (stages != model.backbone().frozen().stages) {

@@ -8,6 +8,7 @@
 
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
+#include "kept_buffers.h"
 
 namespace codmoe::engine {
 
@@ -26,10 +27,23 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       device_(device),
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()),
-      lr_factor_(at::ones({}, at::device(device))),
-      balance_coefficient_(at::zeros({}, at::device(device))) {
+      buffers_(std::make_unique<KeptBuffers>(*model_)),
+      lr_factors_(at::ones({static_cast<int64_t>(model_parts.size())}, at::device(device))),
+      balance_coefficient_(at::zeros({}, at::device(device))),
+      uncertainty_coefficient_(at::zeros({}, at::device(device))),
+      average_weight_(at::zeros({}, at::device(device))) {
+  if (engine_.ema.decay > 0) average_.emplace(*model_);
   if (!wants_graph()) return;
   for (auto& layer : model_->moe_layers()) layer->train_without_waiting();
+}
+
+TrainStep::~TrainStep() = default;
+
+void TrainStep::set_scalars(const StepValues& values) {
+  for (std::size_t i = 0; i < values.lr.size(); ++i) lr_factors_.select(0, static_cast<int64_t>(i)).fill_(values.lr[i]);
+  balance_coefficient_.fill_(moe::balance_coefficient(balance_, values.epoch));
+  uncertainty_coefficient_.fill_(loss::uncertainty_coefficient(loss_.uncertainty, values.progress));
+  average_weight_.fill_(1.0 - ema_decay(engine_.ema, values.step + 1));
 }
 
 at::Tensor TrainStep::loss_of(const Input& input) {
@@ -41,7 +55,7 @@ at::Tensor TrainStep::loss_of(const Input& input) {
     const AutocastScope autocast(device_.type(), engine_.precision);
     output = model_->forward(images);
   }
-  auto total = loss::structure_loss(output.logits, masks, loss_);
+  auto total = loss::detection_loss(output.logits, masks, loss_, uncertainty_coefficient_);
   for (std::size_t i = 0; i < output.routings.size(); ++i) {
     total = total + moe::balance_loss(output.routings[i], balance_, balance_coefficient_);
     meters_[i].add(output.routings[i]);
@@ -50,6 +64,7 @@ at::Tensor TrainStep::loss_of(const Input& input) {
 }
 
 at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
+  buffers_->remember();
   optimizer_.zero_grad();
   at::Tensor mean;
   for (const auto& input : inputs) {
@@ -57,8 +72,10 @@ at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
     loss.backward();
     mean = mean.defined() ? mean + loss.detach() : loss.detach();
   }
-  optimizer_.step(lr_factor_);
+  optimizer_.step(lr_factors_, mean);
   for (auto& layer : model_->moe_layers()) layer->update_balance();
+  buffers_->restore(optimizer_.left_out());
+  if (average_) average_->update(average_weight_, optimizer_.left_out());
   return mean;
 }
 
@@ -94,10 +111,9 @@ void TrainStep::capture(Plan& plan) {
   spdlog::info("engine.graph: steps of {} images are replayed from a CUDA graph", plan.inputs.front().images.size(0));
 }
 
-at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor) {
+at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, const StepValues& values) {
   const core::SideStream stream(device_);
-  lr_factor_.fill_(lr_factor);
-  balance_coefficient_.fill_(moe::balance_coefficient(balance_, epoch));
+  set_scalars(values);
   auto& plan = plan_for(batches);
   if (wants_graph() && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
   replayed_ = plan.graph != nullptr;

@@ -10,8 +10,8 @@
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
-#include "codmoe/engine/schedule.h"
 #include "codmoe/engine/signals.h"
+#include "codmoe/engine/skips.h"
 #include "codmoe/metrics/registry.h"
 #include "codmoe/nn/weights.h"
 
@@ -84,17 +84,13 @@ void Trainer::resume(const fs::path& step_folder) {
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
   restore_optimizer(step_folder, step_.optimizer());
+  restore_average(step_folder, step_.average());
   progress_ = saved.progress;
   spdlog::info("resumed from {}: epoch {}, step {}", step_folder.string(), progress_.epoch, progress_.step);
 }
 
 int64_t Trainer::steps_per_epoch() const {
   return (batches_->batches_per_epoch() + options_.engine.accumulate - 1) / options_.engine.accumulate;
-}
-
-double Trainer::lr_factor_now() const {
-  const auto warmup = static_cast<int64_t>(options_.schedule.warmup_epochs * static_cast<double>(steps_per_epoch()));
-  return lr_factor(progress_.step, warmup, options_.schedule.epochs * steps_per_epoch(), options_.schedule.final_lr);
 }
 
 void Trainer::run() {
@@ -129,10 +125,13 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   whole_epoch_ = progress_.batch == 0;
   batches_->start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {
-    const auto loss = step_.run(group, progress_.epoch, lr_factor_now());
+    const auto loss = step_.run(group, schedule().at(progress_.step));
     progress_.step += 1;
     progress_.batch += static_cast<int64_t>(group.size());
     after_step(loss, line);
+    if (progress_.step % options_.engine.max_skips == 0) {
+      stop_after_skips(step_.optimizer(), group, options_.engine.max_skips);
+    }
     if (const int signal = StopSignal::received(); signal != 0) {
       line.clear();
       save(/*best=*/false);
@@ -147,7 +146,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
 void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss : loss;
   loss_steps_ += 1;
-  const double lr = options_.optimizer.lr * lr_factor_now();
+  const double lr = options_.optimizer.lr * schedule().at(progress_.step).lr[0];
   const auto images = std::min(progress_.batch * options_.data.loader.batch_size, train_->size());
   if (progress_.step % options_.engine.log_every == 0) {
     shown_loss_ = loss_sum_.item<double>() / static_cast<double>(loss_steps_);
@@ -208,6 +207,7 @@ void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::
 }
 
 metrics::Summary Trainer::validate() {
+  const AveragedWeights averaged(step_.average());
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   report::Evaluation evaluation;
   evaluate_dataset(predictor, "val", *val_, options_.data.loader.batch_size, evaluation);
@@ -216,8 +216,8 @@ metrics::Summary Trainer::validate() {
 
 void Trainer::save(bool best) {
   CheckpointStore(folder_ / "checkpoints")
-      .save(*model_, step_.optimizer(), progress_, core::write_options(options_), train_->fingerprint(), best,
-            options_.engine.keep_last);
+      .save(*model_, step_.optimizer(), step_.average(), progress_, core::write_options(options_),
+            train_->fingerprint(), best, options_.engine.keep_last);
 }
 
 }  // namespace codmoe::engine

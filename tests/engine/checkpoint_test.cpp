@@ -21,11 +21,12 @@ class CheckpointTest : public ::testing::Test {
   void SetUp() override {
     options_ = testing::small_options(folder_);
     model_ = model::Detector(options_.model);
-    optimizer_ = std::make_unique<AdamW>(parameter_groups(*model_, options_.model.backbone), options_.optimizer);
+    optimizer_ = std::make_unique<Optimizer>(parameter_groups(*model_, options_.model.backbone), options_.optimizer);
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
     CheckpointStore(folder_ / "checkpoints")
-        .save(*model_, *optimizer_, {.step = step}, core::write_options(options_), "data", best, keep_last);
+        .save(*model_, *optimizer_, /*average=*/nullptr, {.step = step}, core::write_options(options_), "data", best,
+              keep_last);
   }
   fs::path step_folder(int64_t step) const { return folder_ / "checkpoints" / ("step-" + std::to_string(step)); }
 
@@ -48,7 +49,7 @@ class CheckpointTest : public ::testing::Test {
   test::TemporaryFolder folder_;
   TrainOptions options_;
   model::Detector model_{nullptr};
-  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
 };
 
 constexpr auto kKey = "moe.0.experts.3.branches.0.conv.weight";

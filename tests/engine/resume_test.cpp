@@ -59,7 +59,7 @@ int64_t train_interrupted(const TrainOptions& options, const fs::path& folder, i
   return stopped_at;
 }
 
-std::string last_file(const fs::path& folder, const char* name) {
+std::string last_file(const fs::path& folder, const std::string& name) {
   return core::read_file(find_checkpoint(folder, /*prefer_best=*/false) / name);
 }
 
@@ -80,6 +80,17 @@ void thaw_by_stages(TrainOptions& options) {
   options.model.backbone.freeze_epochs = 1;
   options.model.backbone.unfreeze_every = 1;
 }
+void average_sgd(TrainOptions& options) {
+  options.optimizer.name = "sgd";
+  options.engine.ema = {.decay = 0.8, .warmup = true};
+}
+void lion_in_cycles(TrainOptions& options) {
+  options.optimizer.name = "lion";
+  options.schedule.curve = {.name = CurveName::restarts, .first_epochs = 1, .growth = 2};
+  options.schedule.parts["backbone"] = {.name = CurveName::one_cycle};
+  options.loss.edge = 0.5;
+  options.loss.uncertainty.weight = 1;
+}
 void draw_and_recompute(TrainOptions& options) {
   options.engine.save_every = options.schedule.epochs = 2;
   options.model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
@@ -95,7 +106,9 @@ TEST_P(ResumeOf, EndsWithTheSameBits) {
   const auto stopped_at = train_interrupted(options, folder / "stopped", GetParam().stop_at);
   EXPECT_GE(stopped_at, GetParam().stop_at);
   EXPECT_LT(stopped_at, 12);
-  for (const auto* name : {"model.safetensors", "optimizer.safetensors"}) {
+  std::vector<std::string> files{"model.safetensors", "optimizer.safetensors"};
+  if (options.engine.ema.decay > 0) files.emplace_back("ema.safetensors");
+  for (const auto& name : files) {
     EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "stopped", name)) << name << " differs";
   }
   const auto model = core::load_safetensors(find_checkpoint(folder / "alone", false) / "model.safetensors").tensors;
@@ -106,13 +119,13 @@ TEST_P(ResumeOf, EndsWithTheSameBits) {
   EXPECT_GT(bias->second.abs().max().item<double>(), 0.015);  // it moved in several steps
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResumeOf,
-                         ::testing::Values(ResumeCase{"Plain", 5, [](auto&) {}},
-                                           ResumeCase{"SelectionBias", 5, balance_by_bias},
-                                           ResumeCase{"Frozen", 2, freeze_two_epochs},
-                                           ResumeCase{"ThawingByStages", 6, thaw_by_stages},
-                                           ResumeCase{"StochasticDepth", 3, draw_and_recompute}),
-                         [](const auto& which) { return which.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, ResumeOf,
+    ::testing::Values(ResumeCase{"Plain", 5, [](auto&) {}}, ResumeCase{"SelectionBias", 5, balance_by_bias},
+                      ResumeCase{"Frozen", 2, freeze_two_epochs}, ResumeCase{"ThawingByStages", 6, thaw_by_stages},
+                      ResumeCase{"AveragedSgd", 5, average_sgd}, ResumeCase{"LionInCycles", 5, lion_in_cycles},
+                      ResumeCase{"StochasticDepth", 3, draw_and_recompute}),
+    [](const auto& which) { return which.param.name; });
 
 TEST(Resume, LogHasEveryStepOnce) {
   const test::TemporaryFolder folder;

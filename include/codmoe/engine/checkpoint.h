@@ -4,7 +4,8 @@
 #include <filesystem>
 
 #include "codmoe/core/options_json.h"
-#include "codmoe/engine/adamw.h"
+#include "codmoe/engine/ema.h"
+#include "codmoe/engine/optimizer.h"
 
 namespace codmoe::engine {
 
@@ -17,21 +18,23 @@ struct Progress {
   int64_t best_step = -1;
 };
 
-/// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors and state.json, and the
-/// relative links `last` and `best`. A step folder is written beside, synced and renamed, so that no moment leaves half
-/// of one; links are replaced by a rename.
+/// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors, state.json and,
+/// where there is an average of the weights, ema.safetensors, and the relative links `last` and `best`. A step folder
+/// is written beside, synced and renamed, so that no moment leaves half of one; links are replaced by a rename.
 class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Saves, points `last` (and `best`, where asked) to it, and removes what is older than the newest `keep_last`.
+  /// Saves (`average` may be null), points `last` (and `best`, where asked) to it, and removes what is older than the
+  /// newest `keep_last`.
   /// @throws core::Error naming the file; earlier checkpoints stay as they were.
-  void save(const torch::nn::Module& model, const AdamW& optimizer, const Progress& progress, const core::Json& config,
-            const std::string& data_fingerprint, bool best, int64_t keep_last) const;
+  void save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
+            const Progress& progress, const core::Json& config, const std::string& data_fingerprint, bool best,
+            int64_t keep_last) const;
 
  private:
-  std::filesystem::path write_step(const torch::nn::Module& model, const AdamW& optimizer,
-                                   const core::Json& state) const;
+  std::filesystem::path write_step(const torch::nn::Module& model, const Optimizer& optimizer,
+                                   const WeightAverage* average, const core::Json& state) const;
   void prune(int64_t keep_last) const;
 
   std::filesystem::path folder_;
@@ -48,9 +51,14 @@ struct SavedState {
 /// step folder itself. @throws core::Error where there is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
 
+/// The weights to use a checkpoint by: ema.safetensors where it has one, else model.safetensors.
+std::filesystem::path best_weights(const std::filesystem::path& step_folder);
+
 SavedState read_state(const std::filesystem::path& step_folder);
 
 /// Restores the optimizer and the random generators (the model is loaded by nn::load_state).
-void restore_optimizer(const std::filesystem::path& step_folder, AdamW& optimizer);
+void restore_optimizer(const std::filesystem::path& step_folder, Optimizer& optimizer);
+/// `average` may be null. @throws core::Error where one of the two, run and checkpoint, has an average alone.
+void restore_average(const std::filesystem::path& step_folder, WeightAverage* average);
 
 }  // namespace codmoe::engine

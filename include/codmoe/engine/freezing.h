@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "codmoe/engine/adamw.h"
+#include "codmoe/engine/optimizer.h"
 #include "codmoe/model/detector.h"
 
 namespace codmoe::engine {
@@ -14,11 +14,12 @@ namespace codmoe::engine {
 /// Ruder 2018, arXiv:1801.06146 (gradual unfreezing).
 std::size_t frozen_stages(const backbone::BackboneOptions& options, int64_t epoch);
 
-/// "model" has all parameters but the backbone's; "backbone.0" … "backbone.3" those of its stages, at its lr_scale.
+/// "model" has all parameters but the backbone's; "backbone.0" … "backbone.3" those of its stages, at its lr_scale;
+/// parts as in model_parts (schedule.h).
 std::vector<ParameterGroup> parameter_groups(model::DetectorImpl& model, const backbone::BackboneOptions& options);
 
 /// Freezes what the options say for `epoch`, in the model and in the optimizer of its parameter_groups().
-void freeze_for_epoch(model::DetectorImpl& model, AdamW& optimizer, const backbone::BackboneOptions& options,
+void freeze_for_epoch(model::DetectorImpl& model, Optimizer& optimizer, const backbone::BackboneOptions& options,
                       int64_t epoch);
 
 }  // namespace codmoe::engine

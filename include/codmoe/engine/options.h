@@ -4,7 +4,9 @@
 #include <cstdint>
 
 #include "codmoe/data/batch_source.h"
-#include "codmoe/loss/structure_loss.h"
+#include "codmoe/engine/optimizer_options.h"
+#include "codmoe/engine/schedule_options.h"
+#include "codmoe/loss/detection_loss.h"
 #include "codmoe/model/detector.h"
 
 namespace codmoe::engine {
@@ -44,37 +46,16 @@ struct DataOptions {
   }
 };
 
-struct OptimizerOptions {
-  double lr = 1e-4;
-  double weight_decay = 1e-4;  ///< of weights; norms and biases are not decayed
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double clip_norm = 1.0;  ///< gradients are scaled down to this norm; 0 switches it off
+/// A moving average of the weights, evaluated and saved beside them.
+struct EmaOptions {
+  double decay = 0.0;   ///< part of the average that stays at each step; 0: there is none
+  bool warmup = false;  ///< the decay grows with the steps until it is reached; see ema_decay()
 
   template <class Visitor>
   void fields(Visitor&& visit) {
-    visit("lr", lr, core::above(0.0));
-    visit("weight_decay", weight_decay, core::at_least(0.0));
-    visit("beta1", beta1, core::between(0.0, 0.9999999));
-    visit("beta2", beta2, core::between(0.0, 0.9999999));
-    visit("eps", eps, core::above(0.0));
-    visit("clip_norm", clip_norm, core::at_least(0.0));
+    visit("decay", decay, core::between(0.0, 0.9999999));
+    visit("warmup", warmup);
   }
-};
-
-struct ScheduleOptions {
-  int64_t epochs = 100;
-  double warmup_epochs = 1.0;  ///< linear from 0 to lr
-  double final_lr = 0.01;      ///< cosine from lr to lr times this
-
-  template <class Visitor>
-  void fields(Visitor&& visit) {
-    visit("epochs", epochs, core::at_least(1));
-    visit("warmup_epochs", warmup_epochs, core::at_least(0.0));
-    visit("final_lr", final_lr, core::between(0.0, 1.0));
-  }
-  void check() const;
 };
 
 struct EngineOptions {
@@ -87,6 +68,8 @@ struct EngineOptions {
   int64_t save_every = 1;  ///< epochs between checkpoints; the last epoch always is
   int64_t keep_last = 2;   ///< newest checkpoints kept, `best` beside them
   int64_t log_every = 20;  ///< steps between lines of metrics.jsonl
+  int64_t max_skips = 20;  ///< steps left out in a row, for a loss or gradient that is not finite, that end the run
+  EmaOptions ema = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -99,13 +82,15 @@ struct EngineOptions {
     visit("save_every", save_every, core::at_least(1));
     visit("keep_last", keep_last, core::at_least(1));
     visit("log_every", log_every, core::at_least(1));
+    visit("max_skips", max_skips, core::at_least(1));
+    visit("ema", ema);
   }
 };
 
 struct TrainOptions {
   int64_t seed = 0;
   model::DetectorOptions model;  ///< its fields stand at the top level: backbone, moe, moe_strides, decoder
-  loss::StructureLossOptions loss;
+  loss::DetectionLossOptions loss;
   DataOptions data;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -121,7 +106,7 @@ struct TrainOptions {
     visit("schedule", schedule);
     visit("engine", engine);
   }
-  void check() const { model.check(); }
+  void check() const;
 };
 
 }  // namespace codmoe::engine

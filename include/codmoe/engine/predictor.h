@@ -34,7 +34,8 @@ class Predictor {
   std::vector<moe::Routing> routings_;  // of the last predict(), one a layer
 };
 
-/// Builds the detector of a checkpoint, by its own configuration, with its weights.
+/// Builds the detector of a checkpoint, by its own configuration, with its averaged weights where it has
+/// them (ema.safetensors), which is said, else its weights.
 /// @throws core::Error where a file is missing, damaged or doesn't fit.
 Predictor load_predictor(const std::filesystem::path& step_folder, c10::Device device);
 

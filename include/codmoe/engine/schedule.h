@@ -1,13 +1,39 @@
-// The learning rate over a run.
+// What of a step depends on how far the run is.
 #pragma once
 
-#include "codmoe/engine/options.h"
+#include <array>
+
+#include "codmoe/engine/schedule_options.h"
 
 namespace codmoe::engine {
 
-/// Factor on the learning rate at `step` (0-based) of `total` optimizer steps: linear warmup over the first
-/// `warmup_steps`, reaching 1 at its end, then a cosine down to `final_lr` at the last step.
-/// Source: SGDR (Loshchilov and Hutter 2017) without restarts.
-double lr_factor(int64_t step, int64_t warmup_steps, int64_t total, double final_lr);
+/// Parts of a model that may have learning-rate curves of their own, by ParameterGroup::part.
+inline constexpr std::array<const char*, 2> model_parts{"model", "backbone"};
+
+/// Where a step stands in its run.
+struct StepValues {
+  int64_t step = 0;                                   ///< steps done before it
+  int64_t epoch = 0;                                  ///< epochs done
+  double progress = 0.0;                              ///< part of the run's steps that is done
+  std::array<double, model_parts.size()> lr{1., 1.};  ///< factors on the learning rate, by part
+};
+
+/// Factor on the learning rate at `step` (0-based) of `total`: linear over the first `warmup_steps`, reaching 1 at the
+/// last of them, then the curve. It reaches `final_lr` at the last step; poly would in the step behind it, as PyTorch's
+/// PolynomialLR. Milestones count from the run's begin, restarts from the warmup's end.
+/// @param steps_per_epoch  what the curve's epochs are
+double lr_factor(const CurveOptions& curve, double final_lr, int64_t step, int64_t warmup_steps, int64_t total,
+                 int64_t steps_per_epoch);
+
+class Schedule {
+ public:
+  Schedule(ScheduleOptions options, int64_t steps_per_epoch);
+  /// `step` is 0-based.
+  StepValues at(int64_t step) const;
+
+ private:
+  ScheduleOptions options_;
+  int64_t steps_per_epoch_;
+};
 
 }  // namespace codmoe::engine

@@ -3,15 +3,20 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "codmoe/core/cuda_graph.h"
 #include "codmoe/data/batch_source.h"
-#include "codmoe/engine/adamw.h"
+#include "codmoe/engine/ema.h"
+#include "codmoe/engine/optimizer.h"
+#include "codmoe/engine/schedule.h"
 #include "codmoe/moe/telemetry.h"
 
 namespace codmoe::engine {
+
+class KeptBuffers;
 
 /// On CUDA, steps on batches of sizes seen before are replayed from a CUDA graph: the first two steps run kernel by
 /// kernel, the third is captured. What changes between steps (images, learning rate, coefficients, random numbers) lies
@@ -20,11 +25,15 @@ class TrainStep {
  public:
   /// `model` lies on `device` already.
   TrainStep(model::Detector model, const TrainOptions& options, c10::Device device);
+  ~TrainStep();
 
-  /// Steps on the mean gradient of `batches`. Returns their mean loss, a scalar on the device: reading it waits.
-  at::Tensor run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor);
+  /// Steps on the mean gradient of `batches`. Where it or the loss is not finite, weights, their average, running
+  /// statistics and selection biases stay as they are. Returns the mean loss, a scalar on the device: reading it waits.
+  at::Tensor run(const std::vector<data::Batch>& batches, const StepValues& values);
 
-  AdamW& optimizer() { return optimizer_; }
+  Optimizer& optimizer() { return optimizer_; }
+  /// Of the weights; null where engine.ema is off.
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
   /// Whether the last step was replayed from a graph.
@@ -50,17 +59,21 @@ class TrainStep {
   at::Tensor loss_of(const Input& input);
   at::Tensor step(const std::vector<Input>& inputs);
   void capture(Plan& plan);
+  void set_scalars(const StepValues& values);
   /// Why steps as the last one can't be captured; empty where they can.
   std::string capture_refusal();
 
   model::Detector model_;
-  loss::StructureLossOptions loss_;
+  loss::DetectionLossOptions loss_;
   moe::BalanceOptions balance_;
   EngineOptions engine_;
   c10::Device device_;
-  AdamW optimizer_;
+  Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
-  at::Tensor lr_factor_, balance_coefficient_;  // scalars on the device
+  std::unique_ptr<KeptBuffers> buffers_;
+  std::optional<WeightAverage> average_;
+  at::Tensor lr_factors_;                                                      // [parts], on the device
+  at::Tensor balance_coefficient_, uncertainty_coefficient_, average_weight_;  // scalars on the device
   std::map<PlanKey, Plan> plans_;
   bool replayed_ = false;
   bool refusal_said_ = false;

@@ -42,7 +42,7 @@ class Trainer {
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
   void save(bool best);
-  double lr_factor_now() const;
+  Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 
   TrainOptions options_;
   std::filesystem::path folder_;

@@ -20,14 +20,16 @@ constexpr auto enum_names(BceWeighting) {
 /// The defaults are F3Net's.
 struct StructureLossOptions {
   BceWeighting bce = BceWeighting::fixed;
-  int64_t window = 31;  ///< pixels, odd
-  double weight = 5.0;  ///< of a pixel at an edge, above 1
+  int64_t window = 31;                     ///< pixels, odd
+  double weight = 5.0;                     ///< of a pixel at an edge, above 1
+  std::vector<double> level_weights = {};  ///< of each output, finest first; empty: 1 for each
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("bce", bce);
     visit("window", window, core::at_least(1));
     visit("weight", weight, core::at_least(0.0));
+    visit("level_weights", level_weights, core::at_least(0.0));
   }
   void check() const;
 };
@@ -39,8 +41,9 @@ struct StructureLossOptions {
 at::Tensor structure_loss(const at::Tensor& logits_b1hw, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options);
 
-/// Deep supervision: the sum over several outputs, each as above, for one mask, whose weights w are computed once.
-/// @throws c10::Error without an output, or as above.
+/// Deep supervision: the sum over several outputs, each as above times its level weight, for one mask, whose weights w
+/// are computed once. Outputs of weight 0 are not looked at.
+/// @throws c10::Error without an output, for another number of level weights, or as above.
 at::Tensor structure_loss(const std::vector<at::Tensor>& outputs, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options);
 
