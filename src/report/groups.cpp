@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "codmoe/report/object_size.h"
 
@@ -25,7 +24,7 @@ std::size_t count_group(const ImageResult& image) {
 std::size_t location_group(const ImageResult& image) {
   if (image.objects.count == 0) return 0;
   if (image.objects.touches_border) return 3;
-  const auto is_middle = [](double place) { return std::abs(place - 0.5) <= 1.0 / 6; };
+  const auto is_middle = [](double place) { return 3 * place >= 1 && 3 * place <= 2; };
   return is_middle(image.objects.centre_x) && is_middle(image.objects.centre_y) ? 1 : 2;
 }
 

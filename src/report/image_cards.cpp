@@ -23,8 +23,8 @@ constexpr std::array<uint8_t, 3> found{0xe8, 0xe8, 0xe8};
 constexpr std::array<uint8_t, 3> background{0x1d, 0x20, 0x1e};
 
 constexpr const char* error_legend =
-    "<p class=\"quiet keys\">Errors, of value &gt; 0.5: <i class=\"found\"></i> found <i class=\"missed\"></i> missed "
-    "<i class=\"false\"></i> false alarm</p>\n";
+    "<p class=\"quiet keys\">Errors, of value &gt; 0.5:<span><i class=\"found\"></i> found</span> <span><i "
+    "class=\"missed\"></i> missed</span> <span><i class=\"false\"></i> false alarm</span></p>\n";
 
 at::Tensor colour(const std::array<uint8_t, 3>& rgb) {
   return at::tensor(at::ArrayRef<uint8_t>(rgb.data(), rgb.size()), at::kByte);

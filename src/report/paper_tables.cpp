@@ -53,9 +53,15 @@ std::string arrow(const metrics::Column& column, const char* up, const char* dow
 // As in the papers that introduced the measures.
 std::string symbol_of(const metrics::Column& column) {
   static const std::map<std::string_view, std::string_view> symbols{
-      {"Smeasure", "S_\\alpha"},          {"wFmeasure", "F_\\beta^w"},         {"MAE", "M"},
-      {"adpEm", "E_\\phi^\\mathrm{ad}"},  {"meanEm", "E_\\phi^\\mathrm{mn}"},  {"maxEm", "E_\\phi^\\mathrm{mx}"},
-      {"adpFm", "F_\\beta^\\mathrm{ad}"}, {"meanFm", "F_\\beta^\\mathrm{mn}"}, {"maxFm", "F_\\beta^\\mathrm{mx}"},
+      {"Smeasure", "S_\\alpha"},
+      {"wFmeasure", "F_\\beta^w"},
+      {"MAE", "M"},
+      {"adpEm", "E_\\phi^{\\mathrm{ad}}"},
+      {"meanEm", "E_\\phi^{\\mathrm{mn}}"},
+      {"maxEm", "E_\\phi^{\\mathrm{mx}}"},
+      {"adpFm", "F_\\beta^{\\mathrm{ad}}"},
+      {"meanFm", "F_\\beta^{\\mathrm{mn}}"},
+      {"maxFm", "F_\\beta^{\\mathrm{mx}}"},
   };
   const auto symbol = symbols.find(column.name);
   return symbol != symbols.end() ? std::string(symbol->second) : "\\mathrm{" + escape_latex(column.name) + "}";

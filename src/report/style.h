@@ -57,8 +57,9 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .load i { display: block; height: 100%; background: var(--bar); }
 .load::after { content: ""; position: absolute; top: -.1rem; bottom: -.1rem; left: var(--even); width: 2px;
   background: var(--mean); }
+.keys span { white-space: nowrap; margin-left: .8rem; }
 .keys i { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; vertical-align: -.05rem;
-  margin-left: .8rem; border: 1px solid var(--line); }
+  border: 1px solid var(--line); }
 .found { background: #e8e8e8; }
 .missed { background: #dd3b26; }
 .false { background: #368bf0; }
@@ -67,6 +68,7 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .card { background: var(--card); border-radius: .5rem; padding: .6rem; }
 .card p { margin: 0 0 .4rem; font-size: .875rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(6.5rem, 45%), 1fr)); gap: .4rem; }
+@media (max-width: 40rem) { .pictures { grid-template-columns: 1fr 1fr; } }
 figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: .25rem; }
 )css";

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "codmoe/core/files.h"
+#include "codmoe/metrics/registry.h"
 #include "codmoe/report/formats.h"
 #include "codmoe/report/html.h"
 #include "folder.h"
@@ -71,7 +72,11 @@ TEST_F(Groups, AGroupIsScoredLikeADatasetOfItsImages) {
   }
   for (const GroupScores& group : scores_by_group(evaluation_.dataset("set"))) {
     if (group.grouping != "size" || group.group != "small") continue;
-    EXPECT_EQ(group.summary.values, small.dataset("set").summary().values);
+    const metrics::Summary expected = small.dataset("set").summary();
+    for (const auto& column : metrics::columns()) {
+      if (column.extended) continue;
+      EXPECT_EQ(group.summary.at(column.name), expected.at(column.name)) << column.name;
+    }
     EXPECT_DOUBLE_EQ(group.summary.at("IoU"), 0.5);
     return;
   }
