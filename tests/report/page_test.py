@@ -27,10 +27,12 @@ RUNS = ["same's", "a=b | c_d"]
 # Posts what the page looks like to the page around it: a window of headless Chromium is at least 500 pixels wide, a
 # frame may be narrower.
 PROBE = """<script>addEventListener('load', () => parent.postMessage(JSON.stringify({
-  width: innerWidth, needed: document.documentElement.scrollWidth, background: getComputedStyle(document.body).backgroundColor,
-  text: getComputedStyle(document.body).color, broken: [...document.images].filter(i => i.naturalWidth < 1).length,
+  width: innerWidth, needed: document.documentElement.scrollWidth,
+  background: getComputedStyle(document.body).backgroundColor, text: getComputedStyle(document.body).color,
+  broken: [...document.images].filter(i => i.naturalWidth < 1).length,
   pictures: [...document.images].filter(i => i.getBoundingClientRect().width > 40).length,
-  tables: [...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().height > 40).length,
+  tables: [...document.querySelectorAll('table')].filter(
+      t => t.checkVisibility() && t.getBoundingClientRect().height > 40).length,
   lines: [...document.querySelectorAll('.chart .line')].filter(l => l.getTotalLength() > 20).length,
   colours: new Set([...document.querySelectorAll('.legend .line')].map(l => getComputedStyle(l).stroke)).size
 }), '*'))</script>"""
@@ -97,8 +99,9 @@ class Report(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         work = cls.work = pathlib.Path(cls.folder.name)
         for dataset, count in zip(DATASETS, (14, 1)):
-            run("codmoe-data", "synth", "--output", work / dataset, "--count", str(count), "--size", "64", "--seed", "1")
-            run("codmoe-data", "synth", "--output", work / "other", "--count", str(count), "--size", "64", "--seed", "2")
+            for folder, seed in ((dataset, "1"), ("other", "2")):
+                options = ["--count", str(count), "--size", "64", "--seed", seed]
+                run("codmoe-data", "synth", "--output", work / folder, *options)
             shutil.copytree(work / dataset / "GT", work / "masks" / dataset)
             shutil.move(work / "other" / "GT", work / "others" / dataset)
             shutil.rmtree(work / "other")
