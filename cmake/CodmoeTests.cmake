@@ -46,7 +46,7 @@ function(codmoe_tests)
   codmoe_test(gpu "${gpu_sources}" ${everything})
   codmoe_header_checks()
   codmoe_install_test()
-  codmoe_convert_test()
+  codmoe_python_tests()
 endfunction()
 
 # A program of five lines and the example of an own expert build and run against the install tree.
@@ -60,15 +60,22 @@ function(codmoe_install_test)
   set_tests_properties(install.consumer PROPERTIES LABELS integration COST ${codmoe_test_seconds_install.consumer})
 endfunction()
 
-# The converter's tests, with the Python of LibTorch's wheel where there is one.
-function(codmoe_convert_test)
-  find_program(CODMOE_PYTHON NAMES python3 HINTS "${LibTorch_ROOT}/../../../../bin" DOC "Python for tests/convert")
+# Tests in Python, with that of LibTorch's wheel where there is one: the converter, and the report's page, which is
+# parsed and, where there is Chromium, shown.
+function(codmoe_python_tests)
+  find_program(CODMOE_PYTHON NAMES python3 HINTS "${LibTorch_ROOT}/../../../../bin" DOC "Python for the tests in it")
   mark_as_advanced(CODMOE_PYTHON)
-  add_test(NAME convert COMMAND "${CODMOE_PYTHON}" tests/convert/codmoe_convert_test.py
-           WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set_tests_properties(convert PROPERTIES LABELS convert SKIP_RETURN_CODE ${codmoe_test_skipped})
+  codmoe_python_test(convert convert tests/convert/codmoe_convert_test.py)
+  codmoe_python_test(report.page report tests/report/page_test.py "${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  codmoe_python_test(report.browser report tests/report/page_test.py "${CMAKE_RUNTIME_OUTPUT_DIRECTORY}" --browser)
+endfunction()
+
+# codmoe_python_test(NAME LABEL SCRIPT argument…)
+function(codmoe_python_test name label script)
+  add_test(NAME ${name} COMMAND "${CODMOE_PYTHON}" ${script} ${ARGN} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${name} PROPERTIES LABELS ${label} SKIP_RETURN_CODE ${codmoe_test_skipped})
   if(NOT CODMOE_PYTHON)
-    set_tests_properties(convert PROPERTIES DISABLED TRUE)
+    set_tests_properties(${name} PROPERTIES DISABLED TRUE)
   endif()
 endfunction()
 

@@ -45,6 +45,12 @@ void write_all(int fd, std::string_view bytes, const std::filesystem::path& path
 
 }  // namespace
 
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) throw Error(fmt::format("cannot make the folder {}: {}", folder.string(), failure.message()));
+}
+
 void sync_folder(const std::filesystem::path& folder) {
   const Descriptor descriptor(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
   if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) fail("sync", folder);

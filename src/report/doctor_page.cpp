@@ -24,7 +24,7 @@ constexpr const char* finding_style = R"css(
 .fault { color: var(--mean); font-weight: 600; }
 .location { display: block; width: 100%; max-width: 14rem; height: auto; border: 1px solid var(--line); }
 .location rect { fill: var(--bar); }
-.findings .pictures figure { max-width: 50%; }
+.findings .pictures { grid-template-columns: 1fr 1fr; }
 .scroll + .scroll { margin-top: 1.5rem; }
 )css";
 
@@ -130,9 +130,7 @@ void append_set(std::string& page, const data::Examination& set, const fs::path&
 }  // namespace
 
 void write_examination_page(const fs::path& dir, std::span<const data::Examination> sets) {
-  std::error_code failure;
-  fs::create_directories(dir, failure);
-  if (failure) throw core::Error(fmt::format("{}: cannot be made: {}", dir.string(), failure.message()));
+  core::make_folder(dir);
   std::string page = begin_page("codmoe dataset check", finding_style);
   for (const data::Examination& set : sets) append_set(page, set, dir);
   page += "</body>\n</html>\n";

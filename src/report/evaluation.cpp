@@ -30,6 +30,13 @@ void add_note(std::vector<std::string>& notes, const std::vector<ImageResult>& i
   notes.push_back(fmt::format("{} of {} {}: {}", names.size(), images.size(), said, list_names(names, 3)));
 }
 
+// The middle of the levels where they are stretched. @param pred_hw in the mask's size
+double decision_level_of(const at::Tensor& pred_hw, const metrics::ScoreOptions& options) {
+  const auto* begin = pred_hw.const_data_ptr<uint8_t>();
+  const auto [low, high] = std::minmax_element(begin, begin + pred_hw.numel());
+  return options.normalize && *low < *high ? (*low + *high) / 2.0 : 127.5;
+}
+
 }  // namespace
 
 double ImageResult::at(std::string_view metric) const {
@@ -44,9 +51,10 @@ ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const 
   result.item = item;
   result.size = {mask.size(0), mask.size(1)};
   result.mask_max = *std::max_element(mask.const_data_ptr<uint8_t>(), mask.const_data_ptr<uint8_t>() + mask.numel());
+  result.objects = object_layout(mask);
   result.mask_hash = hash_image(mask);
   result.pred_hash = hash_image(pred_hw);
-  at::Tensor pred = pred_hw;
+  at::Tensor pred = pred_hw.contiguous();
   if (pred.sizes() != mask.sizes()) {
     result.resized_from = {pred.size(0), pred.size(1)};
     if (options.strict) {
@@ -57,7 +65,10 @@ ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const 
   }
   result.scores = metrics::score_image(pred, mask, options.score);
   result.values = metrics::summarize(result.scores).values;
-  if (options.thumbnail > 0) result.thumbnail_hw = shrink(pred, options.thumbnail);
+  if (options.thumbnail > 0) {
+    result.decision_level = decision_level_of(pred, options.score);
+    result.thumbnail_hw = shrink(pred, options.thumbnail);
+  }
   return result;
 }
 

@@ -93,23 +93,28 @@ std::vector<PairedFiles> pair_files(const std::filesystem::path& pred_dir, const
   return pairs;
 }
 
-Evaluation evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& run, const std::string& dataset,
-                          const EvaluationOptions& options) {
+void evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& dataset, Evaluation& evaluation,
+                    const std::function<void(int64_t)>& progress) {
   std::vector<ImageResult> results(pairs.size());
-  core::parallel_for(static_cast<int64_t>(pairs.size()), options.threads, [&](int64_t i) {
+  const auto score = [&](int64_t i) {
     const PairedFiles& pair = pairs[static_cast<std::size_t>(i)];
-    results[static_cast<std::size_t>(i)] = score_item(pair.item, data::read_mask(pair.prediction), options);
-  });
-  Evaluation evaluation(run, options);
+    results[static_cast<std::size_t>(i)] =
+        score_item(pair.item, data::read_mask(pair.prediction), evaluation.options());
+  };
+  core::parallel_for(static_cast<int64_t>(pairs.size()), evaluation.options().threads, score, progress);
   for (ImageResult& result : results) evaluation.add(dataset, std::move(result));
-  return evaluation;
+}
+
+std::string dataset_name(const std::filesystem::path& gt_dir) {
+  return folder_name(dataset_around(gt_dir).value_or(gt_dir));
 }
 
 Evaluation evaluate_folders(const std::filesystem::path& pred_dir, const std::filesystem::path& gt_dir,
                             const EvaluationOptions& options, const std::string& dataset) {
-  const auto pairs = pair_files(pred_dir, mask_items(gt_dir));
-  const std::string name = dataset.empty() ? folder_name(dataset_around(gt_dir).value_or(gt_dir)) : dataset;
-  return evaluate_files(pairs, folder_name(pred_dir), name, options);
+  Evaluation evaluation(folder_name(pred_dir), options);
+  evaluate_files(pair_files(pred_dir, mask_items(gt_dir)), dataset.empty() ? dataset_name(gt_dir) : dataset,
+                 evaluation);
+  return evaluation;
 }
 
 }  // namespace codmoe::report

@@ -170,16 +170,15 @@ std::vector<PairedDifference> compare_with(const std::filesystem::path& csv, std
 }
 
 std::string format_differences(const std::filesystem::path& csv, const std::vector<PairedDifference>& differences) {
-  std::string text = fmt::format("against {}, image by image (95 % interval by bootstrap, p by {} sign changes):\n",
-                                 csv.string(), sign_changes);
-  append(text, "{:<16} {:<16} {:<10} {:>6} {:>8} {:>8} {:>8}  {:<18} {:>7}\n", "run", "dataset", "score", "n", "now",
-         "other", "change", "95 % interval", "p");
+  std::vector<std::vector<std::string>> rows{
+      {"run", "dataset", "score", "n", "now", "other", "change", "95 % interval", "p"}};
   for (const PairedDifference& d : differences) {
-    append(text, "{:<16} {:<16} {:<10} {:>6} {:>8.4f} {:>8.4f} {:>+8.4f}  {:<18} {:>7.4f}\n", d.run, d.dataset, d.score,
-           d.n, d.mean, d.other_mean, d.mean - d.other_mean,
-           fmt::format("{:+.4f} {:+.4f}", d.difference.low, d.difference.high), d.p);
+    rows.push_back({d.run, d.dataset, d.score, fmt::format("{}", d.n), fmt::format("{:.4f}", d.mean),
+                    fmt::format("{:.4f}", d.other_mean), fmt::format("{:+.4f}", d.mean - d.other_mean),
+                    fmt::format("{:+.4f} {:+.4f}", d.difference.low, d.difference.high), fmt::format("{:.4f}", d.p)});
   }
-  return text;
+  return fmt::format("against {}, image by image (95 % interval by bootstrap, p by {} sign changes):\n{}", csv.string(),
+                     sign_changes, align(rows, 3));
 }
 
 }  // namespace codmoe::report

@@ -4,10 +4,11 @@ namespace codmoe::report {
 
 inline constexpr const char* style = R"css(
 :root { color-scheme: light dark; --page: #fff; --text: #1b1f1d; --quiet: #5c665f; --line: #dde2de; --card: #f5f7f5;
-  --bar: #4d7c5a; --mean: #b3541e; }
+  --bar: #4d7c5a; --mean: #b3541e; --c0: #0066a8; --c1: #c65300; --c2: #00805c; --c3: #b0488f; --c4: #8a6d00;
+  --c5: #5b4fc9; }
 @media (prefers-color-scheme: dark) {
   :root { --page: #131614; --text: #e5e9e6; --quiet: #98a39b; --line: #2d332f; --card: #1b1f1c; --bar: #79b389;
-    --mean: #f09a5d; }
+    --mean: #f09a5d; --c0: #56b4e9; --c1: #f28e3c; --c2: #2fc79a; --c3: #e39ac4; --c4: #e6c84a; --c5: #a79df5; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 1rem 1rem 3rem; background: var(--page); color: var(--text);
@@ -21,9 +22,30 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; z-index: 1;
   background: var(--page); }
+thead th { white-space: normal; overflow-wrap: break-word; min-width: 5.5rem; vertical-align: bottom; }
+td { vertical-align: top; }
+td .quiet { font-size: .75rem; }
+code { font-size: .75rem; color: var(--quiet); }
+.groups th[colspan] { text-align: center; border-left: 1px solid var(--line); }
+nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; margin: 1rem 0; }
+a { color: inherit; }
 details { margin: 1rem 0; }
 summary { cursor: pointer; }
 ul.notes { padding-left: 1.2rem; font-size: .875rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
+.chart { display: block; width: 100%; max-width: 30rem; height: auto; font-size: 12px; }
+.chart text { fill: var(--quiet); }
+.chart path { stroke: var(--line); fill: none; }
+.chart .line, .sample .line { stroke-width: 2; stroke-linejoin: round; fill: none; }
+.line.c0 { stroke: var(--c0); }
+.line.c1 { stroke: var(--c1); }
+.line.c2 { stroke: var(--c2); }
+.line.c3 { stroke: var(--c3); }
+.line.c4 { stroke: var(--c4); }
+.line.c5 { stroke: var(--c5); }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .5rem 0;
+  font-size: .875rem; }
+.sample { width: 2rem; height: .5rem; vertical-align: middle; }
 .histogram { display: block; width: 100%; max-width: 30rem; height: auto; font-size: 13px; }
 .histogram rect { fill: var(--bar); }
 .histogram text { fill: var(--quiet); }
@@ -35,12 +57,19 @@ ul.notes { padding-left: 1.2rem; font-size: .875rem; }
 .load i { display: block; height: 100%; background: var(--bar); }
 .load::after { content: ""; position: absolute; top: -.1rem; bottom: -.1rem; left: var(--even); width: 2px;
   background: var(--mean); }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem;
+.keys span { white-space: nowrap; margin-left: .8rem; }
+.keys i { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; vertical-align: -.05rem;
+  border: 1px solid var(--line); }
+.found { background: #e8e8e8; }
+.missed { background: #dd3b26; }
+.false { background: #368bf0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1rem;
   align-items: start; }
 .card { background: var(--card); border-radius: .5rem; padding: .6rem; }
 .card p { margin: 0 0 .4rem; font-size: .875rem; }
-.pictures { display: flex; gap: .4rem; }
-figure { margin: 0; flex: 1 1 0; min-width: 0; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(6.5rem, 45%), 1fr)); gap: .4rem; }
+@media (max-width: 40rem) { .pictures { grid-template-columns: 1fr 1fr; } }
+figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: .25rem; }
 )css";
 

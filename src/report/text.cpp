@@ -13,6 +13,21 @@ std::string list_names(std::span<const std::string> names, std::size_t most) {
   return text;
 }
 
+std::string align(const std::vector<std::vector<std::string>>& rows, std::size_t names) {
+  std::string text;
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += i < names ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("{:>{}}", row[i], widths[i]);
+      text += i + 1 < row.size() ? "  " : "\n";
+    }
+  }
+  return text;
+}
+
 std::string begin_page(std::string_view title, std::string_view more_style) {
   return fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "

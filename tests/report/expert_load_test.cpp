@@ -69,7 +69,6 @@ TEST_F(Experts, AreInTheJsonBesideTheScores) {
   const auto& layer = json["experts"]["CAMO"]["moe.0"];
   EXPECT_EQ(layer["all"]["n"], 5);
   EXPECT_DOUBLE_EQ(layer["small"]["load"]["edge.2"].get<double>(), 0.25);
-  EXPECT_EQ(json["object_sizes"], object_size_convention());
 }
 
 TEST_F(Experts, WithoutAModelNothingIsSaidOfThem) {
@@ -77,7 +76,6 @@ TEST_F(Experts, WithoutAModelNothingIsSaidOfThem) {
   folder.add("CAMO", {"a", {}, image("a", 10, {}).item.mask}, at::zeros({10, 10}, at::kByte));
   const auto json = to_json({&folder, 1});
   EXPECT_FALSE(json.contains("experts"));
-  EXPECT_FALSE(json.contains("object_sizes"));
   write_html(dir_ / "report", {&folder, 1});
   EXPECT_FALSE(contains(core::read_file(dir_ / "report" / "index.html"), "Load of the experts"));
   EXPECT_EQ(to_routing_csv({&folder, 1}), "run,dataset,name,layer,expert,rank,share,weight\n");

@@ -124,7 +124,10 @@ TEST_F(Folders, AListOfItemsNeedsNoOtherMasks) {
   for (const char* name : {"a", "b", "c"}) write_pair(name, 0);
   std::filesystem::remove(pred() / "b.png");
   const auto pairs = pair_files(pred(), {{"c", {}, gt() / "c.png"}, {"a", {}, gt() / "a.png"}});
-  const Evaluation evaluation = evaluate_files(pairs, "run", "val");
+  Evaluation evaluation("run");
+  int64_t heard = 0;
+  evaluate_files(pairs, "val", evaluation, [&](int64_t done) { heard = done; });
+  EXPECT_EQ(heard, 2);
   ASSERT_EQ(evaluation.dataset("val").images().size(), 2U);
   EXPECT_EQ(evaluation.dataset("val").images()[0].item.name, "c");
 }

@@ -1,5 +1,6 @@
 #include "codmoe/report/html.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -21,12 +22,16 @@ class Html : public FolderTest {
     return core::read_file(dir_ / "report" / "index.html");
   }
 
-  // The picture whose alternative text is `alt`, decoded.
-  at::Tensor picture(const std::string& html, const std::string& alt) const {
+  // The picture whose alternative text is `alt`, decoded; its file.
+  std::filesystem::path picture_file(const std::string& html, const std::string& alt) const {
     const std::size_t end = html.find("\" alt=\"" + alt + "\"");
     const std::size_t start = html.rfind("base64,", end) + 7;
     std::ofstream(dir_ / "picture.png", std::ios::binary) << decode(html.substr(start, html.find('"', start) - start));
-    return data::read_mask(dir_ / "picture.png");
+    return dir_ / "picture.png";
+  }
+
+  at::Tensor picture(const std::string& html, const std::string& alt) const {
+    return data::read_mask(picture_file(html, alt));
   }
 
   static std::string decode(const std::string& base64) {
@@ -44,6 +49,8 @@ class Html : public FolderTest {
     return bytes;
   }
 
+  std::filesystem::path pred_file() const { return pred() / "a.png"; }
+
   static constexpr EvaluationOptions with_pictures{.score = {}, .threads = 1, .thumbnail = report_thumbnail};
 };
 
@@ -58,15 +65,61 @@ TEST_F(Html, ShowsTablesHistogramAndPictures) {
   write_pair("b", 10);
   data::write_png(images() / "a.png", at::full({40, 50, 3}, 90, at::kByte));
   const std::string html = page(evaluate_folders(pred(), gt(), with_pictures, "CAMO"));
-  EXPECT_TRUE(contains(html, "<tr><th scope=\"row\">IoU</th><td>0.7500</td></tr>"));
+  EXPECT_TRUE(contains(
+      html, "<tr><th scope=\"row\">IoU ↑</th><td>0.7500<br><span class=\"quiet\">0.500–1.000</span></td></tr>"));
   EXPECT_TRUE(contains(html, "<th scope=\"row\">overall_biiou</th>"));
-  EXPECT_EQ(count(html, "<svg"), 1U);
+  EXPECT_EQ(count(html, "<svg class=\"chart\""), 3U);
+  EXPECT_EQ(count(html, "<svg class=\"histogram\""), 1U);
   EXPECT_TRUE(contains(html, "<title>0.50 to 0.55: 1</title>"));
   EXPECT_TRUE(contains(html, "<title>0.95 to 1.00: 1</title>"));
-  EXPECT_EQ(count(html, "<img"), 5U);  // only one photograph is there
+  EXPECT_EQ(count(html, "<img"), 7U);  // only one photograph is there
   EXPECT_TRUE(picture(html, "mask of b").equal(square(0)));
   EXPECT_TRUE(picture(html, "prediction of b").equal(square(10)));
   EXPECT_TRUE(picture(html, "photograph of a").eq(90).all().item<bool>());
+}
+
+TEST_F(Html, ErrorsAreRedWhereMissedAndBlueWhereFalse) {
+  data::write_png(gt() / "a.png", square(0));
+  at::Tensor pred = square(10);
+  pred[12][40] = 60;
+  pred[13][40] = 150;
+  pred.slice(0, 25, 26).fill_(20);
+  pred.clamp_(20, 200);  // stretched, the threshold is 110
+  data::write_png(pred_file(), pred);
+  const auto map =
+      data::read_image(picture_file(page(evaluate_folders(this->pred(), gt(), with_pictures)), "errors of a"));
+  ASSERT_EQ(map.sizes(), (at::IntArrayRef{40, 50, 3}));
+  const auto is = [&](int64_t y, int64_t x, std::vector<int64_t> rgb) {
+    return map[y][x].to(at::kLong).equal(at::tensor(rgb));
+  };
+  EXPECT_TRUE(is(22, 12, {0xe8, 0xe8, 0xe8})) << "found";
+  EXPECT_TRUE(is(12, 12, {0xdd, 0x3b, 0x26})) << "missed";
+  EXPECT_TRUE(is(25, 12, {0xdd, 0x3b, 0x26})) << "missed";
+  EXPECT_TRUE(is(13, 40, {0x36, 0x8b, 0xf0})) << "false alarm";
+  EXPECT_TRUE(is(12, 40, {0x1d, 0x20, 0x1e})) << "background";
+}
+
+TEST_F(Html, CurvesHaveALineForEachRun) {
+  write_pair("a", 5);
+  std::vector<Evaluation> runs;
+  for (const char* run : {"one", "two", "<three>"}) {
+    runs.emplace_back(run);
+    runs.back().add("set", {"a", {}, gt() / "a.png"}, square(static_cast<int64_t>(5 * runs.size())));
+  }
+  write_html(dir_ / "report", runs);
+  const std::string html = core::read_file(dir_ / "report" / "index.html");
+  EXPECT_EQ(count(html, "<path class=\"line c"), 3U * 3U + 3U);  // and the legend's
+  // Of a binary map, recall and precision are the same at every threshold from 1 on: 3/4 and 1 of the first run.
+  EXPECT_TRUE(contains(html, "<path class=\"line c0\" d=\"M326.0 178.0L256.0 10.0L256.0 10.0"));
+  EXPECT_TRUE(contains(html, "<title>one: highest precision 1.0000 at threshold 1</title>"));
+  EXPECT_TRUE(contains(html, "&lt;three&gt;</li>"));
+  // The best of three stands in bold, and every part can be reached.
+  EXPECT_TRUE(contains(html, "<th scope=\"row\">IoU ↑</th><td><b>0.7500</b><br>"));
+  EXPECT_TRUE(contains(html, "</td><td>0.5000<br>"));
+  for (const char* part : {"part-0", "part-1", "part-2"}) {
+    EXPECT_TRUE(contains(html, fmt::format("<a href=\"#{}\">", part)));
+    EXPECT_TRUE(contains(html, fmt::format("<section id=\"{}\">", part)));
+  }
 }
 
 TEST_F(Html, NeedsNoOtherFileAndNoNetwork) {
@@ -88,7 +141,7 @@ TEST_F(Html, OfManyImagesTheBestMedianAndWorst) {
   }
   std::string order;
   for (const auto& [at, letter] : places) order += letter;
-  EXPECT_EQ(order, "BabcdAhijkWopqr");  // B(est), A(round the median), W(orst)
+  EXPECT_EQ(order, "BBabcdAhijkWopqr");  // B(y size, number…), B(est), A(round the median), W(orst)
 }
 
 TEST_F(Html, NamesAreEscaped) {

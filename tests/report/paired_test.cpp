@@ -116,7 +116,9 @@ TEST_F(Paired, ChecksumsTellInputsApartAndNotTheirOrder) {
   const auto evaluate_pairs = [&](bool backwards) {
     auto pairs = pair_files(pred(), mask_items(gt()));
     if (backwards) std::swap(pairs[0], pairs[1]);
-    return evaluate_files(pairs, "run", "set");
+    Evaluation evaluation("run");
+    evaluate_files(pairs, "set", evaluation);
+    return evaluation;
   };
   const Evaluation before = evaluate_pairs(false);
   const Checksums first = checksums(before.dataset("set"));

@@ -13,6 +13,9 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 /// @throws Error naming the path where it cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
+/// Makes `folder` and those above it where they are missing. @throws Error naming it and the system's reason.
+void make_folder(const std::filesystem::path& folder);
+
 /// Syncs a folder's entries to disk, so that a rename in it survives a power cut.
 /// @throws Error naming the folder and the system's reason.
 void sync_folder(const std::filesystem::path& folder);

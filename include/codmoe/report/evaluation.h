@@ -17,6 +17,7 @@
 #include "codmoe/core/options.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/metrics/scores.h"
+#include "codmoe/report/object_layout.h"
 
 namespace codmoe::report {
 
@@ -60,6 +61,8 @@ struct ImageResult {
   Size size;                         ///< of the mask
   std::optional<Size> resized_from;  ///< the prediction's own size where it was not the mask's
   int mask_max = 0;                  ///< highest level of the mask
+  ObjectLayout objects;              ///< of the mask
+  double decision_level = 127.5;     ///< grey levels above it have a value > 0.5; set where a thumbnail is asked for
   uint64_t mask_hash = 0;            ///< see checksum.h
   uint64_t pred_hash = 0;            ///< of the prediction in its own size
   metrics::ImageScores scores;

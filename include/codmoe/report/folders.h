@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,13 +26,17 @@ std::vector<data::Item> mask_items(const std::filesystem::path& gt_dir);
 /// @throws core::Error naming every item without prediction, every prediction without item, and files of one name
 std::vector<PairedFiles> pair_files(const std::filesystem::path& pred_dir, const std::vector<data::Item>& items);
 
-/// Scores every pair, on several threads; the results stand in the order of the pairs however many there are.
+/// Scores every pair, on several threads; the results are added to `evaluation` under `dataset`, in the order of the
+/// pairs. `progress`, where given, hears the number of pairs done, on one thread at a time.
 /// @throws core::Error naming the file that cannot be read
-Evaluation evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& run, const std::string& dataset,
-                          const EvaluationOptions& options = {});
+void evaluate_files(const std::vector<PairedFiles>& pairs, const std::string& dataset, Evaluation& evaluation,
+                    const std::function<void(int64_t)>& progress = {});
+
+/// The name of a folder of masks: its own, or that of the dataset around it.
+std::string dataset_name(const std::filesystem::path& gt_dir);
 
 /// All predictions of one folder against all masks of another; the run takes the name of the first.
-/// @param dataset its name; empty: that of the masks' folder, or of the dataset around it
+/// @param dataset empty: dataset_name(gt_dir)
 /// @throws core::Error as mask_items, pair_files and evaluate_files
 Evaluation evaluate_folders(const std::filesystem::path& pred_dir, const std::filesystem::path& gt_dir,
                             const EvaluationOptions& options = {}, const std::string& dataset = "");
