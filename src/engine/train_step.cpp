@@ -27,7 +27,8 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()),
       lr_factor_(at::ones({}, at::device(device))),
-      balance_coefficient_(at::zeros({}, at::device(device))) {}
+      balance_coefficient_(at::zeros({}, at::device(device))),
+      grad_norm_(at::zeros({}, at::device(device))) {}
 
 at::Tensor TrainStep::loss_of(const Input& input) {
   const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -54,7 +55,7 @@ at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
     loss.backward();
     mean = mean.defined() ? mean + loss.detach() : loss.detach();
   }
-  optimizer_.step(lr_factor_);
+  grad_norm_.copy_(optimizer_.step(lr_factor_));
   for (auto& layer : model_->moe_layers()) layer->update_balance();
   return mean;
 }

@@ -10,16 +10,18 @@ namespace codmoe::engine {
 
 /// Where a run stands.
 struct Progress {
-  int64_t step = 0;   ///< optimizer steps done
-  int64_t epoch = 0;  ///< epochs done
-  int64_t batch = 0;  ///< batches done of the epoch under way
-  double best_iou = -1.0;
-  int64_t best_step = -1;
+  int64_t step = 0;         ///< optimizer steps done
+  int64_t epoch = 0;        ///< epochs done
+  int64_t batch = 0;        ///< batches done of the epoch under way
+  std::string best_metric;  ///< by which the best validation is chosen
+  double best_score = 0.0;  ///< where best_step is one
+  int64_t best_step = -1;   ///< -1: none yet
+  int64_t since_best = 0;   ///< validations behind the best
 };
 
 /// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors and state.json, and the
 /// relative links `last` and `best`. A step folder is written beside, synced and renamed, so that no moment leaves half
-/// of one; links are replaced by a rename.
+/// of one; links are replaced by a rename. One process at a time: see RunLock.
 class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -29,10 +31,16 @@ class CheckpointStore {
   void save(const torch::nn::Module& model, const AdamW& optimizer, const Progress& progress, const core::Json& config,
             const std::string& data_fingerprint, bool best, int64_t keep_last) const;
 
+  /// Makes the folder say what a run at `progress` says: `last` and `best` are its own, later steps are gone (it writes
+  /// them again), and so is what a killed process left unfinished.
+  void rewind_to(const Progress& progress) const;
+
  private:
   std::filesystem::path write_step(const torch::nn::Module& model, const AdamW& optimizer,
                                    const core::Json& state) const;
   void prune(int64_t keep_last) const;
+  std::filesystem::path step_folder(int64_t step) const;
+  void point_or_remove(const char* link, int64_t step) const;
 
   std::filesystem::path folder_;
 };

@@ -25,6 +25,8 @@ class TrainStep {
   at::Tensor run(const std::vector<data::Batch>& batches, int64_t epoch, double lr_factor);
 
   AdamW& optimizer() { return optimizer_; }
+  /// Norm of the last step's gradient before clipping: a scalar on the device.
+  const at::Tensor& grad_norm() const { return grad_norm_; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
   /// Whether the last step was replayed from a graph.
@@ -59,7 +61,7 @@ class TrainStep {
   c10::Device device_;
   AdamW optimizer_;
   std::vector<moe::LoadMeter> meters_;
-  at::Tensor lr_factor_, balance_coefficient_;  // scalars on the device
+  at::Tensor lr_factor_, balance_coefficient_, grad_norm_;  // scalars on the device
   std::map<PlanKey, Plan> plans_;
   bool replayed_ = false;
   bool refusal_said_ = false;
