@@ -26,7 +26,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   saved.model.backbone.weights = "gone.safetensors";
   model = model::Detector(options.model);
   CheckpointStore(run / "checkpoints")
-      .save(*model, AdamW(parameter_groups(*model, options.model.backbone), options.optimizer), {.step = 3}, core::write_options(saved), "", false, 1);
+      .save(*model, AdamW(parameter_groups(*model, options.model.backbone), options.optimizer), {.step = 3},
+            core::write_options(saved), "", false, 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
 
