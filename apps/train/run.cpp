@@ -20,13 +20,13 @@ bool lies_in(const fs::path& inner, const fs::path& outer) {
 
 /// The step folder to go on from, or nothing. A run folder that is in use is not overwritten by accident.
 fs::path resume_folder(const fs::path& folder, const std::string& resume) {
-  const bool has_checkpoint = fs::is_symlink(folder / "checkpoints" / "last");
+  const bool used = engine::has_checkpoint(folder);
   const auto from = resume == "auto" ? folder : fs::path(resume);
-  if (has_checkpoint && (resume.empty() || !lies_in(from, folder))) {
+  if (used && (resume.empty() || !lies_in(from, folder))) {
     throw core::UsageError(fmt::format(
         "--output: {} holds a run already; go on with --resume auto, or name another folder", folder.string()));
   }
-  if (resume.empty() || (resume == "auto" && !has_checkpoint)) return {};
+  if (resume.empty() || (resume == "auto" && !used)) return {};
   return engine::find_checkpoint(from, /*prefer_best=*/false);
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "codmoe/engine/options.h"
 #include "codmoe/engine/seed_scores.h"
 #include "common/cli.h"
 

@@ -160,15 +160,21 @@ void CheckpointStore::rewind_to(const Progress& progress) const {
   }
 }
 
+bool has_checkpoint(const fs::path& run_folder) {
+  const auto folder = run_folder / "checkpoints";
+  return fs::is_directory(folder) && (fs::is_symlink(folder / "last") || !step_folders(folder).empty());
+}
+
 fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
-  for (const auto& candidate :
-       {path / "checkpoints" / (prefer_best ? "best" : "last"), path / "checkpoints" / "last", path}) {
+  const auto folder = path / "checkpoints";
+  for (const auto& candidate : {folder / (prefer_best ? "best" : "last"), folder / "last", path}) {
     if (fs::exists(candidate / "state.json")) return fs::canonical(candidate);
   }
-  if (const auto last = path / "checkpoints" / "last"; fs::is_symlink(last)) {
+  if (const auto last = folder / "last"; fs::is_symlink(last)) {
     throw core::Error(fmt::format("{} points to {}, which is no whole step folder; name another one", last.string(),
                                   fs::read_symlink(last).string()));
   }
+  if (has_checkpoint(path)) return fs::canonical(step_folders(folder).front());
   throw core::Error(
       fmt::format("{} holds no checkpoint: it must be a run folder with checkpoints/last, or a step folder "
                   "with state.json",

@@ -43,7 +43,10 @@ RunLock::RunLock(const fs::path& folder) : file_(-1) {
   const auto path = folder / ".lock";
   file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (file_ < 0) throw core::Error(fmt::format("cannot write in {}: {}", folder.string(), std::strerror(errno)));
-  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return write_holder(file_);
+  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) {
+    write_holder(file_);
+    return;
+  }
   const auto reason = errno;
   const auto holder = holder_of(file_);
   if (reason == EWOULDBLOCK) {

@@ -102,7 +102,6 @@ std::vector<std::string> lines_of(const fs::path& log) {
     auto entry = core::Json::parse(line);
     entry.erase("images_per_s");
     entry.erase("memory");
-    entry.erase("moe");  // of an epoch that was resumed: of its rest
     lines.push_back(entry.dump());
   }
   return lines;

@@ -129,6 +129,14 @@ TEST_F(CheckpointTest, AFreshStartForgetsASavedStepThatLastNeverReached) {
   EXPECT_TRUE(fs::is_empty(folder_ / "checkpoints"));
 }
 
+TEST_F(CheckpointTest, WithoutLinksTheNewestStepIsTaken) {
+  for (const int64_t step : {9, 10}) save(step);
+  fs::remove(folder_ / "checkpoints" / "last");
+  EXPECT_TRUE(has_checkpoint(folder_));
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/true), fs::canonical(step_folder(10)));
+  EXPECT_FALSE(has_checkpoint(folder_ / "checkpoints"));
+}
+
 TEST_F(CheckpointTest, LinkToNothingIsNotTakenForAnEmptyFolder) {
   save(3);
   fs::remove_all(step_folder(3));

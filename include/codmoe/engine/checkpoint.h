@@ -52,9 +52,13 @@ struct SavedState {
   std::string data_fingerprint;
 };
 
-/// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`), a link or a
-/// step folder itself. @throws core::Error where there is none.
+/// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`, or its newest
+/// where that link is not there: a copy may lack it), a link or a step folder itself. @throws core::Error where there is
+/// none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
+
+/// Whether anything was saved in a run folder.
+bool has_checkpoint(const std::filesystem::path& run_folder);
 
 SavedState read_state(const std::filesystem::path& step_folder);
 

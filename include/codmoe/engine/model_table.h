@@ -12,8 +12,8 @@ namespace codmoe::engine {
 struct ModelPart {
   std::string name;
   int64_t parameters = 0;
-  int64_t flops = 0;            ///< of one image; core::FlopCounter says what is counted
-  std::vector<int64_t> output;  ///< [B, C, H, W] of one image; of the backbone the coarsest feature
+  int64_t flops = 0;                 ///< of one image; core::FlopCounter says what is counted
+  std::vector<int64_t> output = {};  ///< [B, C, H, W] of one image; of the backbone the coarsest feature
 };
 
 /// The parts in the order in which they run, on one image of `size` pixels a side: the backbone's stages, each MoE
