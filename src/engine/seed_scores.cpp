@@ -43,8 +43,8 @@ std::vector<std::string> score_names(const std::vector<SeedScores>& runs) {
 Json seeds_json(const std::vector<SeedScores>& runs) {
   Json json = {{"seeds", Json::object()}, {"mean", Json::object()}, {"sd", Json::object()}};
   for (const auto& run : runs) {
-    auto& entry = json["seeds"][std::to_string(run.seed)] = run.scores;
-    entry["step"] = run.step;
+    auto& entry = json["seeds"][std::to_string(run.seed)] = {{"step", run.step}};
+    entry.update(run.scores);
   }
   for (const auto& name : score_names(runs)) {
     const auto [mean, sd] = spread_of(runs, name);
