@@ -19,6 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Progress at_step(int64_t step, int64_t best_step = -1) {
+  Progress progress;
+  progress.step = step;
+  progress.best_step = best_step;
+  return progress;
+}
+
 /// A checkpoint store with the tiny detector's first weights in it.
 class CheckpointTest : public ::testing::Test {
  protected:
@@ -29,7 +36,7 @@ class CheckpointTest : public ::testing::Test {
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
     CheckpointStore(folder_ / "checkpoints")
-        .save(*model_, *optimizer_, {.step = step}, core::write_options(options_), "data", best, keep_last);
+        .save(*model_, *optimizer_, at_step(step), core::write_options(options_), "data", best, keep_last);
   }
   /// Entries that a killed or failed writer left.
   int64_t unfinished() const {
@@ -112,7 +119,7 @@ TEST_F(CheckpointTest, RewindingForgetsWhatComesLater) {
   fs::create_directories(folder_ / "checkpoints" / "step-8.tmp-1");
   core::write_file_atomically(folder_ / "checkpoints" / "step-8.tmp-1" / "model.safetensors", "half");
   fs::create_directory_symlink("step-8", folder_ / "checkpoints" / "last.tmp-1");
-  CheckpointStore(folder_ / "checkpoints").rewind_to({.step = 4, .best_step = 2});
+  CheckpointStore(folder_ / "checkpoints").rewind_to(at_step(4, /*best_step=*/2));
   EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "last"), "step-4");
   EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "best"), "step-2");
   EXPECT_FALSE(fs::exists(step_folder(6)));

@@ -25,8 +25,10 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   auto saved = options;
   saved.model.backbone.weights = "gone.safetensors";
   model = model::Detector(options.model);
+  Progress progress;
+  progress.step = 3;
   CheckpointStore(run / "checkpoints")
-      .save(*model, AdamW(parameter_groups(*model, options.model.backbone), options.optimizer), {.step = 3},
+      .save(*model, AdamW(parameter_groups(*model, options.model.backbone), options.optimizer), progress,
             core::write_options(saved), "", false, 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
