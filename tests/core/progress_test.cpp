@@ -85,7 +85,7 @@ TEST(ProgressLine, StaysOnOneLineOfANarrowTerminal) {
   std::this_thread::sleep_for(std::chrono::milliseconds(110));
   line.update(4, "loss 1.5  and much more to say about it all");
   const auto text = terminal.read();
-  EXPECT_EQ(text, "\r\x1b[2Kreading 4/8  loss 1.5  and much more to ");
+  EXPECT_EQ(text, "\r\x1b[2Kreading 4/8  loss 1.5  and much more to");
   EXPECT_EQ(text.size(), 5U + 39U);
 }
 

@@ -10,13 +10,13 @@ namespace codmoe::engine {
 
 /// Where a run stands.
 struct Progress {
-  int64_t step = 0;         ///< optimizer steps done
-  int64_t epoch = 0;        ///< epochs done
-  int64_t batch = 0;        ///< batches done of the epoch under way
-  std::string best_metric;  ///< by which the best validation is chosen
-  double best_score = 0.0;  ///< where best_step is one
-  int64_t best_step = -1;   ///< -1: none yet
-  int64_t since_best = 0;   ///< validations behind the best
+  int64_t step = 0;              ///< optimizer steps done
+  int64_t epoch = 0;             ///< epochs done
+  int64_t batch = 0;             ///< batches done of the epoch under way
+  std::string best_metric = {};  ///< by which the best validation is chosen
+  double best_score = 0.0;       ///< where best_step is one
+  int64_t best_step = -1;        ///< -1: none yet
+  int64_t since_best = 0;        ///< validations behind the best
 };
 
 /// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors and state.json, and the
@@ -53,8 +53,8 @@ struct SavedState {
 };
 
 /// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`, or its newest
-/// where that link is not there: a copy may lack it), a link or a step folder itself. @throws core::Error where there is
-/// none.
+/// where that link is not there: a copy may lack it), a link or a step folder itself. @throws core::Error where there
+/// is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
 
 /// Whether anything was saved in a run folder.
