@@ -1,55 +1,44 @@
-// codmoe-train --config FILE [--resume auto|PATH]: trains a detector.
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+// codmoe-train --config FILE [--resume auto|PATH] [--seeds 0,1,2] [--dry-run]: trains a detector.
+#include <algorithm>
 
-#include "codmoe/core/device.h"
-#include "codmoe/core/files.h"
-#include "codmoe/engine/trainer.h"
-#include "common/cli.h"
+#include "codmoe/engine/options.h"
+#include "train/dry_run.h"
+#include "train/run.h"
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace codmoe;
 
-struct Arguments {
-  apps::CommonOptions common;
-  std::string resume;
-};
-
-/// The step folder to go on from, or nothing. A run folder that is in use is not overwritten by accident.
-fs::path resume_folder(const Arguments& args) {
-  const bool has_checkpoint = fs::exists(args.common.output / "checkpoints" / "last" / "state.json");
-  if (args.resume.empty() && has_checkpoint) {
-    throw core::UsageError(
-        fmt::format("--output: {} holds a run already; go on with --resume auto, or name another folder",
-                    args.common.output.string()));
-  }
-  if (args.resume.empty() || (args.resume == "auto" && !has_checkpoint)) return {};
-  return engine::find_checkpoint(args.resume == "auto" ? args.common.output : fs::path(args.resume),
-                                 /*prefer_best=*/false);
+/// As --set takes it: a YAML value.
+std::string quoted(const std::string& text) {
+  std::string value = "'";
+  for (const char c : text) value += c == '\'' ? std::string("''") : std::string(1, c);
+  return value + "'";
 }
 
-void train(const Arguments& args) {
-  engine::TrainOptions options;
-  if (!apps::load_options(args.common, options)) return;
-  if (args.common.output.empty()) throw core::UsageError("--output: name the run folder");
-  const auto from = resume_folder(args);
-  engine::Trainer trainer(options, args.common.output, core::parse_device(args.common.device));
-  if (!from.empty()) trainer.resume(from);
-  fs::create_directories(args.common.output);
-  core::write_file_atomically(args.common.output / "config.yaml", config::dump(options));
-  trainer.run();
-  if (trainer.progress().best_step >= 0) {
-    spdlog::info("done: best validation IoU {:.4f} at step {}", trainer.progress().best_iou,
-                 trainer.progress().best_step);
+void check_seeds(const std::vector<int64_t>& seeds) {
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    const bool again = std::find(seeds.begin(), seeds.begin() + static_cast<std::ptrdiff_t>(i), seeds[i]) !=
+                       seeds.begin() + static_cast<std::ptrdiff_t>(i);
+    if (seeds[i] < 0 || again) throw core::UsageError("--seeds: takes different numbers of at least 0, such as 0,1,2");
   }
+}
+
+void train(apps::TrainArguments& args) {
+  engine::TrainOptions options;
+  check_seeds(args.seeds);
+  if (!args.init_from.empty()) args.common.overrides.push_back("init.checkpoint=" + quoted(args.init_from.string()));
+  if (!apps::load_options(args.common, options)) return;
+  if (args.dry_run) return apps::dry_run(options);
+  if (args.common.output.empty()) throw core::UsageError("--output: name the run folder");
+  if (!args.seeds.empty()) return apps::train_seeds(options, args);
+  apps::train_once(options, args.common.output, args);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Arguments args;
+  apps::TrainArguments args;
   return apps::run(
       "codmoe-train", "Trains a sparse mixture-of-experts detector of camouflaged objects.", argc, argv, args.common,
       [&](CLI::App& app) {
@@ -58,6 +47,11 @@ int main(int argc, char** argv) {
         args.common.add_output(app, "run folder");
         app.add_option("--resume", args.resume,
                        "auto: go on from the run folder, or start where nothing is saved; or a run or step folder");
+        app.add_option("--init-from", args.init_from,
+                       "begin with the weights of a run or step folder, or of a safetensors file (init.checkpoint)");
+        app.add_option("--seeds", args.seeds, "train with each, in OUTPUT/seed-N, and report mean and deviation")
+            ->delimiter(',');
+        app.add_flag("--dry-run", args.dry_run, "print the model's parts, memory and steps of an epoch, and stop");
       },
       [&] { train(args); });
 }

@@ -44,9 +44,17 @@ function(codmoe_tests)
     endif()
   endforeach()
   codmoe_test(gpu "${gpu_sources}" ${everything})
+  codmoe_endurance_target()
   codmoe_header_checks()
   codmoe_install_test()
   codmoe_python_tests()
+endfunction()
+
+# `cmake --build … --target endurance`: the tests of tests/endurance at full length, about half an hour on two cores.
+function(codmoe_endurance_target)
+  add_custom_target(endurance
+    COMMAND "${CMAKE_COMMAND}" -E env CODMOE_KILLS=50 CODMOE_SOAK_STEPS=20000 $<TARGET_FILE:codmoe-endurance-tests>
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" USES_TERMINAL DEPENDS codmoe-endurance-tests codmoe-train)
 endfunction()
 
 # A program of five lines and the example of an own expert build and run against the install tree.

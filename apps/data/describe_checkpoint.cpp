@@ -2,10 +2,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <vector>
 
 #include "codmoe/engine/checkpoint.h"
+#include "codmoe/engine/run_log.h"
 #include "data/lines.h"
 #include "data/weights.h"
 
@@ -16,17 +16,11 @@ using core::Json;
 
 namespace {
 
-/// The scores of the validation after `step`, from the run's metrics.jsonl; empty where there was none.
+/// The scores of the validation after `step` on one line; empty where there was none.
 std::string scores_at(const fs::path& run, int64_t step) {
-  std::ifstream stream(run / "metrics.jsonl");
   std::vector<std::string> scores;
-  for (std::string line; std::getline(stream, line);) {
-    const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("/step"_json_pointer, Json()) != step || !json.contains("val")) continue;
-    scores.clear();
-    for (const auto& [name, value] : json["val"].items()) {
-      if (value.is_number()) scores.push_back(fmt::format("{} {:.4f}", plain(name), value.get<double>()));
-    }
+  for (const auto& [name, value] : engine::validation_scores(run, step).items()) {
+    if (value.is_number()) scores.push_back(fmt::format("{} {:.4f}", plain(name), value.get<double>()));
   }
   return fmt::format("{}", fmt::join(scores, ", "));
 }
@@ -58,7 +52,8 @@ void print_progress(const fs::path& step_folder, const engine::Progress& progres
   const auto scores = scores_at(step_folder.parent_path().parent_path(), progress.step);
   print_line("validation", scores.empty() ? "none after this step" : scores);
   if (progress.best_step >= 0) {
-    print_line("best", fmt::format("IoU {:.4f}, after step {}", progress.best_iou, progress.best_step));
+    print_line("best", fmt::format("{} {:.4f}, after step {}", plain(progress.best_metric), progress.best_score,
+                                   progress.best_step));
   }
 }
 

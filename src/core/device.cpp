@@ -3,8 +3,10 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -88,6 +90,20 @@ int64_t free_memory(const c10::Device& device) {
 #else
   throw Error(fmt::format("{}: this build has no CUDA", device.str()));
 #endif
+}
+
+int64_t resident_memory() {
+  int64_t pages = 0, resident = 0;
+  if (!(std::ifstream("/proc/self/statm") >> pages >> resident)) throw Error("/proc/self/statm: cannot be read");
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+DeviceMemory device_memory(const c10::Device& device) {
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return {.allocated = stats.allocated_bytes[all].current,
+          .reserved = stats.reserved_bytes[all].current,
+          .peak_reserved = stats.reserved_bytes[all].peak};
 }
 
 }  // namespace codmoe::core

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "codmoe/core/error.h"
 
@@ -70,6 +71,14 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
     throw;
   }
   sync_folder(path.parent_path());
+}
+
+void remove_unfinished(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> unfinished;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(".tmp-") != std::string::npos) unfinished.push_back(entry.path());
+  }
+  for (const auto& path : unfinished) std::filesystem::remove_all(path);
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,13 @@ namespace {
 constexpr int kBarWidth = 24;
 constexpr std::chrono::milliseconds kTerminalPause{100};
 constexpr std::chrono::seconds kLogPause{10};
+
+/// Columns; wide where the terminal doesn't say.
+std::size_t terminal_width() {
+  winsize size{};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 1000;
+}
 
 }  // namespace
 
@@ -58,7 +66,10 @@ void ProgressLine::draw(const std::string& details) {
     return;
   }
   const auto filled = static_cast<int>(kBarWidth * done_ / std::max<int64_t>(total_, 1));
-  fmt::print(stderr, "\r\x1b[2K{} [{:=<{}}{: <{}}] {}", title_, "", filled, "", kBarWidth - filled, tail);
+  auto text = fmt::format("{} [{:=<{}}{: <{}}] {}", title_, "", filled, "", kBarWidth - filled, tail);
+  // A line that wraps can't be redrawn: on a narrow terminal the bar goes first, then the end.
+  if (text.size() >= terminal_width()) text = fmt::format("{} {}", title_, tail).substr(0, terminal_width() - 1);
+  fmt::print(stderr, "\r\x1b[2K{}", text);
 }
 
 void ProgressLine::clear() {

@@ -72,7 +72,7 @@ at::Tensor read_mask(const std::filesystem::path& path) {
   return mask;
 }
 
-void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {
+std::string encode_png(const at::Tensor& image_u8) {
   const at::Tensor contiguous = image_u8.contiguous();
   cv::Mat image = as_mat(contiguous);
   if (image.channels() == 3) {
@@ -82,7 +82,11 @@ void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {
   }
   std::vector<uint8_t> bytes;
   cv::imencode(".png", image, bytes);
-  core::write_file_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {
+  core::write_file_atomically(path, encode_png(image_u8));
 }
 
 at::Tensor resize(const at::Tensor& image_u8, int64_t height, int64_t width, Interpolation interpolation) {

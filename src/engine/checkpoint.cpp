@@ -1,6 +1,8 @@
 #include "codmoe/engine/checkpoint.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using core::Json;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr std::string_view kPrefix = "step-";
 constexpr auto kAverageFile = "ema.safetensors";
 
@@ -29,13 +31,17 @@ int64_t step_number(const fs::path& folder) {
   return number ? std::stoll(digits) : -1;
 }
 
+fs::path beside(const fs::path& path) {
+  auto name = path;
+  return name += fmt::format(".tmp-{}", ::getpid());
+}
+
 /// Replaces a relative link by a rename, which readers see as one change.
 void point_link(const fs::path& link, const fs::path& target_name) {
-  auto beside = link;
-  beside += fmt::format(".tmp-{}", ::getpid());
-  fs::remove(beside);
-  fs::create_directory_symlink(target_name, beside);
-  fs::rename(beside, link);
+  const auto fresh = beside(link);
+  fs::remove(fresh);
+  fs::create_directory_symlink(target_name, fresh);
+  fs::rename(fresh, link);
   core::sync_folder(link.parent_path());
 }
 
@@ -43,27 +49,57 @@ Json to_json(const Progress& progress) {
   return {{"step", progress.step},
           {"epoch", progress.epoch},
           {"batch", progress.batch},
-          {"best_iou", progress.best_iou},
-          {"best_step", progress.best_step}};
+          {"best_metric", progress.best_metric},
+          {"best_score", progress.best_score},
+          {"best_step", progress.best_step},
+          {"since_best", progress.since_best}};
+}
+
+/// Takes a folder away in one change, then removes it.
+void remove_folder(const fs::path& folder) {
+  fs::rename(folder, beside(folder));
+  fs::remove_all(beside(folder));
+}
+
+/// Renames `fresh` to `target`. A run resumed from before this step finds it there, and `last` may point to it: both
+/// change places in one step. File systems without that (NFS) show readers neither for a moment.
+void put_in_place(const fs::path& fresh, const fs::path& target) {
+  if (!fs::exists(target)) {
+    fs::rename(fresh, target);
+  } else if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    fs::remove_all(fresh);
+  } else {
+    auto old = fresh;
+    old += "-old";
+    fs::rename(target, old);
+    fs::rename(fresh, target);
+    fs::remove_all(old);
+  }
 }
 
 }  // namespace
 
+fs::path CheckpointStore::step_folder(int64_t step) const { return folder_ / fmt::format("{}{}", kPrefix, step); }
+
 fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optimizer& optimizer,
                                      const WeightAverage* average, const Json& state) const {
-  const auto target = folder_ / fmt::format("{}{}", kPrefix, state["progress"]["step"].get<int64_t>());
-  auto beside = target;
-  beside += fmt::format(".tmp-{}", ::getpid());
-  fs::remove_all(beside);
-  fs::create_directories(beside);
-  auto optimizer_state = optimizer.state();
-  optimizer_state.merge(random_state());
-  core::save_safetensors(beside / "model.safetensors", nn::state_dict(model));
-  core::save_safetensors(beside / "optimizer.safetensors", optimizer_state);
-  if (average != nullptr) core::save_safetensors(beside / kAverageFile, average->state());
-  core::write_file_atomically(beside / "state.json", state.dump(2) + "\n");
-  fs::remove_all(target);  // a run resumed from before this step writes it again
-  fs::rename(beside, target);
+  const auto target = step_folder(state["progress"]["step"].get<int64_t>());
+  const auto fresh = beside(target);
+  fs::remove_all(fresh);
+  fs::create_directories(fresh);
+  try {
+    auto optimizer_state = optimizer.state();
+    optimizer_state.merge(random_state());
+    core::save_safetensors(fresh / "model.safetensors", nn::state_dict(model));
+    core::save_safetensors(fresh / "optimizer.safetensors", optimizer_state);
+    if (average != nullptr) core::save_safetensors(fresh / kAverageFile, average->state());
+    core::write_file_atomically(fresh / "state.json", state.dump(2) + "\n");
+    put_in_place(fresh, target);
+  } catch (...) {  // a full disk gets its space back
+    std::error_code ignored;
+    fs::remove_all(fresh, ignored);
+    throw;
+  }
   core::sync_folder(folder_);
   return target;
 }
@@ -75,31 +111,73 @@ void CheckpointStore::save(const torch::nn::Module& model, const Optimizer& opti
       {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
   try {
     const auto target = write_step(model, optimizer, average, state);
-    point_link(folder_ / "last", target.filename());
     if (best) point_link(folder_ / "best", target.filename());
+    point_link(folder_ / "last", target.filename());  // behind `best`: a run goes on from a `last` that knows its best
     prune(keep_last);
   } catch (const fs::filesystem_error& error) {
     throw core::Error(fmt::format("cannot save a checkpoint in {}: {}", folder_.string(), error.code().message()));
   }
 }
 
-void CheckpointStore::prune(int64_t keep_last) const {
+namespace {
+
+std::vector<fs::path> step_folders(const fs::path& checkpoints) {
   std::vector<fs::path> steps;
-  for (const auto& entry : fs::directory_iterator(folder_)) {
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
     if (!entry.is_symlink() && step_number(entry.path()) >= 0) steps.push_back(entry.path());
   }
   std::ranges::sort(steps, std::greater{}, step_number);
+  return steps;
+}
+
+}  // namespace
+
+void CheckpointStore::prune(int64_t keep_last) const {
+  const auto steps = step_folders(folder_);
   const auto best = fs::is_symlink(folder_ / "best") ? fs::read_symlink(folder_ / "best") : fs::path();
   for (std::size_t i = static_cast<std::size_t>(keep_last); i < steps.size(); ++i) {
-    if (steps[i].filename() != best) fs::remove_all(steps[i]);
+    if (steps[i].filename() != best) remove_folder(steps[i]);
   }
 }
 
+void CheckpointStore::point_or_remove(const char* link, int64_t step) const {
+  const auto target = step_folder(step);
+  if (fs::exists(target / "state.json")) {
+    point_link(folder_ / link, target.filename());
+  } else {
+    fs::remove(folder_ / link);
+  }
+}
+
+void CheckpointStore::rewind_to(const Progress& progress) const {
+  if (!fs::exists(folder_)) return;
+  try {
+    point_or_remove("last", progress.step);
+    point_or_remove("best", progress.best_step);
+    for (const auto& step : step_folders(folder_)) {
+      if (step_number(step) > progress.step) remove_folder(step);
+    }
+    core::remove_unfinished(folder_);
+  } catch (const fs::filesystem_error& error) {
+    throw core::Error(fmt::format("cannot write in {}: {}", folder_.string(), error.code().message()));
+  }
+}
+
+bool has_checkpoint(const fs::path& run_folder) {
+  const auto folder = run_folder / "checkpoints";
+  return fs::is_directory(folder) && (fs::is_symlink(folder / "last") || !step_folders(folder).empty());
+}
+
 fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
-  for (const auto& candidate :
-       {path / "checkpoints" / (prefer_best ? "best" : "last"), path / "checkpoints" / "last", path}) {
+  const auto folder = path / "checkpoints";
+  for (const auto& candidate : {folder / (prefer_best ? "best" : "last"), folder / "last", path}) {
     if (fs::exists(candidate / "state.json")) return fs::canonical(candidate);
   }
+  if (const auto last = folder / "last"; fs::is_symlink(last)) {
+    throw core::Error(fmt::format("{} points to {}, which is no whole step folder; name another one", last.string(),
+                                  fs::read_symlink(last).string()));
+  }
+  if (has_checkpoint(path)) return fs::canonical(step_folders(folder).front());
   throw core::Error(
       fmt::format("{} holds no checkpoint: it must be a run folder with checkpoints/last, or a step folder "
                   "with state.json",
@@ -123,8 +201,10 @@ SavedState read_state(const fs::path& step_folder) {
     return {.progress = {.step = progress.at("step"),
                          .epoch = progress.at("epoch"),
                          .batch = progress.at("batch"),
-                         .best_iou = progress.at("best_iou"),
-                         .best_step = progress.at("best_step")},
+                         .best_metric = progress.at("best_metric"),
+                         .best_score = progress.at("best_score"),
+                         .best_step = progress.at("best_step"),
+                         .since_best = progress.at("since_best")},
             .config = state.at("config"),
             .data_fingerprint = state.at("data_fingerprint")};
   } catch (const Json::exception& error) {

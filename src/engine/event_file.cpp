@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <system_error>
 
 #include "codmoe/core/error.h"
@@ -51,9 +53,17 @@ void EventFile::write(int64_t step, std::span<const tfevents::Scalar> scalars) {
   append(tfevents::scalars_event(wall_time(), step, scalars));
 }
 
+void EventFile::write(int64_t step, std::span<const tfevents::Histogram> histograms) {
+  if (!histograms.empty()) append(tfevents::histograms_event(wall_time(), step, histograms));
+}
+
+void EventFile::write(int64_t step, std::span<const tfevents::Image> images) {
+  if (!images.empty()) append(tfevents::images_event(wall_time(), step, images));
+}
+
 void EventFile::append(const std::string& event) {
   stream_ << tfevents::record(event) << std::flush;
-  if (!stream_) throw core::Error(fmt::format("cannot write {}", path_.string()));
+  if (!stream_) throw core::Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)));
 }
 
 }  // namespace codmoe::engine

@@ -49,6 +49,9 @@ void TrainOptions::check() const {
   if (given != 0 && given != levels) {
     throw core::BadOption("loss.level_weights", fmt::format("must be {} numbers, not {}", levels, given));
   }
+  if (engine.patience > 0 && data.val.dir.empty()) {
+    throw core::BadOption("engine.patience", "needs a validation set: data.val.dir is empty");
+  }
 }
 
 }  // namespace codmoe::engine

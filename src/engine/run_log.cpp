@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <sstream>
 
 #include "codmoe/core/files.h"
@@ -12,13 +14,16 @@ namespace {
 
 using core::Json;
 
-/// The whole lines up to `step`; a line that a crash cut short is dropped.
-std::string lines_up_to(const std::filesystem::path& file, int64_t step) {
+/// The whole lines up to `progress`; a line that a crash cut short is dropped.
+std::string lines_up_to(const std::filesystem::path& file, const Progress& progress) {
   std::istringstream all(core::read_file(file));
   std::string kept;
   for (std::string line; std::getline(all, line);) {
     const auto parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (parsed.is_object() && parsed.value("step", int64_t{0}) <= step) kept += line + "\n";
+    if (!parsed.is_object()) continue;
+    const bool later =
+        parsed.value("step", int64_t{0}) > progress.step || parsed.value("epoch", int64_t{0}) > progress.epoch;
+    if (!later) kept += line + "\n";
   }
   return kept;
 }
@@ -43,16 +48,27 @@ std::vector<tfevents::Scalar> scalars(const Json& line) {
   return found;
 }
 
-RunLog::RunLog(const std::filesystem::path& folder, int64_t step)
-    : file_(folder / "metrics.jsonl"), events_(folder, step) {
-  if (std::filesystem::exists(file_)) core::write_file_atomically(file_, lines_up_to(file_, step));
+RunLog::RunLog(const std::filesystem::path& folder, const Progress& progress)
+    : file_(folder / "metrics.jsonl"), events_(folder, progress.step) {
+  if (std::filesystem::exists(file_)) core::write_file_atomically(file_, lines_up_to(file_, progress));
   stream_.open(file_, std::ios::app);
 }
 
 void RunLog::write(const Json& line) {
   stream_ << line.dump() << std::endl;
-  if (!stream_) throw core::Error(fmt::format("cannot write {}", file_.string()));
+  if (!stream_) throw core::Error(fmt::format("cannot write {}: {}", file_.string(), std::strerror(errno)));
   events_.write(line.at("step"), scalars(line));
+}
+
+Json validation_scores(const std::filesystem::path& run_folder, int64_t step) {
+  std::ifstream stream(run_folder / "metrics.jsonl");
+  auto scores = Json::object();
+  for (std::string line; std::getline(stream, line);) {
+    const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || json.value("/step"_json_pointer, Json()) != step) continue;
+    if (json.contains("val") && json["val"].is_object()) scores = json["val"];
+  }
+  return scores;
 }
 
 }  // namespace codmoe::engine

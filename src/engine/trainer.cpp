@@ -2,18 +2,27 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include <cmath>
+
 #include "codmoe/core/device.h"
+#include "codmoe/core/files.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/engine/selection.h"
 #include "codmoe/engine/signals.h"
 #include "codmoe/engine/skips.h"
+#include "codmoe/engine/step_memory.h"
+#include "codmoe/engine/warm_start.h"
 #include "codmoe/metrics/registry.h"
 #include "codmoe/nn/weights.h"
+#include "prediction_images.h"
 
 namespace codmoe::engine {
 
@@ -37,6 +46,7 @@ model::Detector make_model(const TrainOptions& options, c10::Device device) {
   set_precision(options.engine.precision);
   core::seed_all(static_cast<uint64_t>(options.seed));
   model::Detector model(options.model);
+  if (!options.init.checkpoint.empty()) warm_start(*model, options.init);
   model->to(device);
   if (options.engine.channels_last) to_channels_last(*model);
   return model;
@@ -50,6 +60,25 @@ void check_place(const fs::path& step_folder, const Json& config, data::Cache no
                                 step_folder.string(), before, core::name_of(now), before));
 }
 
+/// Memory in use, in MiB.
+Json memory_json(c10::Device device) {
+  constexpr int64_t mib = 1024 * 1024;
+  Json memory = {{"host_mib", core::resident_memory() / mib}};
+  if (!device.is_cpu()) memory["device_mib"] = core::device_memory(device).peak_reserved / mib;
+  return memory;
+}
+
+/// "load 21/18/15/17/14/15 %": the experts' shares in their order; layers stand one behind the other.
+std::string load_text(const std::vector<moe::LoadMeter>& meters) {
+  std::vector<std::string> layers;
+  for (const auto& meter : meters) {
+    std::vector<int64_t> percent;
+    for (const double share : meter.read().load) percent.push_back(std::lround(100 * share));
+    layers.push_back(fmt::format("{}", fmt::join(percent, "/")));
+  }
+  return layers.empty() ? "" : fmt::format("load {} %", fmt::join(layers, " "));
+}
+
 /// The scores that a table shows.
 Json headline_json(const metrics::Summary& summary) {
   auto scores = Json::object();
@@ -59,6 +88,8 @@ Json headline_json(const metrics::Summary& summary) {
   return scores;
 }
 
+int64_t bytes_on(c10::Device device) { return device.is_cpu() ? 0 : core::device_memory(device).allocated; }
+
 }  // namespace
 
 Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device)
@@ -67,8 +98,10 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       device_(device),
       train_(open_training_set(options.data.train)),
       val_(open_dataset(options.data.val)),
+      lock_(folder_),
       batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device)),
+      kept_bytes_(bytes_on(device)),
       model_(make_model(options, device)),
       step_(model_, options, device) {
   options_.data.cache = batches_->place();
@@ -94,18 +127,35 @@ int64_t Trainer::steps_per_epoch() const {
 }
 
 void Trainer::run() {
+  try {
+    train();
+  } catch (const c10::OutOfMemoryError&) {
+    const auto available = core::free_memory(device_) + core::device_memory(device_).reserved - kept_bytes_;
+    throw core::Error(out_of_memory_message(options_, measure_step_memory(options_), available));
+  }
+}
+
+bool Trainer::stopped_early() const { return out_of_patience(progress_, options_.engine); }
+
+void Trainer::train() {
   const StopSignal stop;
+  core::remove_unfinished(folder_);
+  CheckpointStore(folder_ / "checkpoints").rewind_to(progress_);
   fs::create_directories(folder_ / "checkpoints");
-  log_ = std::make_unique<RunLog>(folder_, progress_.step);
+  log_ = std::make_unique<RunLog>(folder_, progress_);
   spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
                core::device_name(device_));
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
   core::ProgressLine line("training", total, "images", already);
-  while (progress_.epoch < options_.schedule.epochs) {
+  while (progress_.epoch < options_.schedule.epochs && !stopped_early()) {
     run_epoch(line);
     line.clear();
     finish_epoch();
+  }
+  if (progress_.epoch < options_.schedule.epochs) {
+    spdlog::info("stopped after epoch {}: no better {} in {} validations (engine.patience)", progress_.epoch,
+                 options_.engine.best, progress_.since_best);
   }
 }
 
@@ -143,25 +193,37 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   progress_.batch = 0;
 }
 
+double Trainer::lr_now() const { return options_.optimizer.lr * schedule().at(progress_.step).lr[0]; }
+
 void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss : loss;
   loss_steps_ += 1;
-  const double lr = options_.optimizer.lr * schedule().at(progress_.step).lr[0];
+  if (progress_.step % options_.engine.log_every == 0) log_step(line.rate());
   const auto images = std::min(progress_.batch * options_.data.loader.batch_size, train_->size());
-  if (progress_.step % options_.engine.log_every == 0) {
-    shown_loss_ = loss_sum_.item<double>() / static_cast<double>(loss_steps_);
-    loss_sum_.reset();
-    loss_steps_ = 0;
-    log_->write({{"step", progress_.step},
-                 {"epoch", progress_.epoch},
-                 {"loss", *shown_loss_},
-                 {"lr", lr},
-                 {"images_per_s", line.rate()},
-                 {"skipped", step_.optimizer().skipped().item<double>()}});
-  }
-  const auto loss_text = shown_loss_ ? fmt::format("loss {:.3f}  ", *shown_loss_) : "";
-  line.update(train_->size() * progress_.epoch + images,
-              fmt::format("epoch {}/{}  {}lr {:.1e}", progress_.epoch + 1, options_.schedule.epochs, loss_text, lr));
+  line.update(train_->size() * progress_.epoch + images, progress_text());
+}
+
+void Trainer::log_step(double images_per_s) {
+  shown_loss_ = loss_sum_.item<double>() / static_cast<double>(loss_steps_);
+  loss_sum_.reset();
+  loss_steps_ = 0;
+  shown_load_ = load_text(step_.meters());
+  log_->write({{"step", progress_.step},
+               {"epoch", progress_.epoch},
+               {"loss", *shown_loss_},
+               {"lr", lr_now()},
+               {"grad_norm", step_.optimizer().gradient_norm().item<double>()},
+               {"balance_coefficient", moe::balance_coefficient(options_.model.moe.balance, progress_.epoch)},
+               {"images_per_s", images_per_s},
+               {"skipped", step_.optimizer().skipped().item<double>()},
+               {"memory", memory_json(device_)}});
+}
+
+std::string Trainer::progress_text() const {
+  auto text = fmt::format("epoch {}/{}  lr {:.1e}", progress_.epoch + 1, options_.schedule.epochs, lr_now());
+  if (shown_loss_) text += fmt::format("  loss {:.3f}  {}", *shown_loss_, shown_load_);
+  const auto bytes = device_.is_cpu() ? core::resident_memory() : core::device_memory(device_).reserved;
+  return text + fmt::format("  {:.1f} GiB", static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0));
 }
 
 void Trainer::finish_epoch() {
@@ -172,28 +234,28 @@ void Trainer::finish_epoch() {
   bool best = false;
   if (val_ && due(options_.engine.val_every)) {
     const auto summary = validate();
-    const double iou = summary.at("IoU");
-    best = iou > progress_.best_iou;
-    if (best) {
-      progress_.best_iou = iou;
-      progress_.best_step = progress_.step;
-    }
+    best = note_validation(progress_, summary, options_.engine);
     line["val"] = headline_json(summary);
-    spdlog::info("epoch {}: validation IoU {:.4f}{}", progress_.epoch, iou, best ? ", the best so far" : "");
+    line["val"][options_.engine.best] = summary.at(options_.engine.best);
+    spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, options_.engine.best,
+                 summary.at(options_.engine.best), best ? ", the best so far" : "");
   }
   log_->write(line);
-  if (best || due(options_.engine.save_every)) save(best);
+  if (best || stopped_early() || due(options_.engine.save_every)) save(best);
 }
 
 Json Trainer::take_loads() {
   auto loads = Json::object();
+  std::vector<tfevents::Histogram> histograms;
   const auto layers = expert_layers(*model_);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto report = step_.meters()[i].take();
     if (report.decisions == 0) continue;  // resumed behind the epoch's last step
     loads[std::to_string(i)] = load_json(report, layers[i]);
+    histograms.push_back({.tag = layers[i].name + "/experts", .counts = report.load});
     if (whole_epoch_) warn_of_rare_experts(report, layers[i]);
   }
+  log_->write(progress_.step, histograms);
   return loads;
 }
 
@@ -211,6 +273,7 @@ metrics::Summary Trainer::validate() {
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   report::Evaluation evaluation;
   evaluate_dataset(predictor, "val", *val_, options_.data.loader.batch_size, evaluation);
+  log_->write(progress_.step, prediction_images(predictor, *val_, options_.engine.log_images));
   return evaluation.dataset("val").summary();
 }
 

@@ -56,11 +56,18 @@ void LoadMeter::add(const Routing& routing) {
 }
 
 LoadReport LoadMeter::take() {
+  auto report = read();
+  if (counts_e_.defined()) {
+    counts_e_.zero_();
+    sums_2e_.zero_();
+  }
+  return report;
+}
+
+LoadReport LoadMeter::read() const {
   if (!counts_e_.defined()) return {};
   const auto counts = on_host<int64_t>(counts_e_);
   const auto sums = on_host<double>(sums_2e_);
-  counts_e_.zero_();
-  sums_2e_.zero_();
   LoadReport report;
   // Not counted on the host, which a replayed graph doesn't pass.
   report.decisions = static_cast<int64_t>(std::accumulate(counts.begin(), counts.end(), 0.0)) / top_k_;

@@ -15,10 +15,10 @@
 #include "codmoe/backbone/registry.h"
 #include "codmoe/backbone/resnet.h"
 #include "codmoe/backbone/tiny.h"
+#include "codmoe/core/memory_meter.h"
 #include "codmoe/core/options.h"
 #include "codmoe/nn/drop_path.h"
 #include "fill.h"
-#include "support/memory_meter.h"
 
 namespace codmoe::backbone {
 namespace {
@@ -145,7 +145,7 @@ TEST_P(StagesTest, RecomputationKeepsTheFeaturesAlone) {
   for (const bool checkpointed : {false, true}) {
     const auto backbone = make_small(GetParam(), 0.0, checkpointed ? all_strides : std::vector<int64_t>());
     for (auto& parameter : backbone->parameters()) parameter.mutable_grad() = at::zeros_like(parameter).detach();
-    const test::MemoryMeter meter;
+    const core::MemoryMeter meter;
     const auto features = backbone->forward(images);
     (checkpointed ? kept : kept_by_plain) = meter.live();
     loss_of(features).backward();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -37,6 +38,10 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
+  void set_columns(unsigned short columns) const {
+    const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    ::ioctl(controller_, TIOCSWINSZ, &size);
+  }
   /// What was written since the last call; waits for something.
   std::string read() const {
     std::array<char, 4096> buffer{};
@@ -71,6 +76,17 @@ TEST(ProgressLine, RedrawsOnATerminalAndClearsAtTheEnd) {
     EXPECT_LT(line.rate(), (4 - 2) / 0.11);
   }
   EXPECT_EQ(terminal.read(), "\r\x1b[2K");
+}
+
+TEST(ProgressLine, StaysOnOneLineOfANarrowTerminal) {
+  const Terminal terminal;
+  terminal.set_columns(40);
+  ProgressLine line("reading", 8, "pairs");
+  std::this_thread::sleep_for(std::chrono::milliseconds(110));
+  line.update(4, "loss 1.5  and much more to say about it all");
+  const auto text = terminal.read();
+  EXPECT_EQ(text, "\r\x1b[2Kreading 4/8  loss 1.5  and much more to");
+  EXPECT_EQ(text.size(), 5U + 39U);
 }
 
 TEST(ProgressLine, SaysNothingAtOnceWhereThereIsNoTerminal) {

@@ -2,6 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
 
 #include "codmoe/core/files.h"
 #include "codmoe/engine/freezing.h"
@@ -15,6 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Progress at_step(int64_t step, int64_t best_step = -1) {
+  Progress progress;
+  progress.step = step;
+  progress.best_step = best_step;
+  return progress;
+}
+
 /// A checkpoint store with the tiny detector's first weights in it.
 class CheckpointTest : public ::testing::Test {
  protected:
@@ -25,8 +36,14 @@ class CheckpointTest : public ::testing::Test {
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
     CheckpointStore(folder_ / "checkpoints")
-        .save(*model_, *optimizer_, /*average=*/nullptr, {.step = step}, core::write_options(options_), "data", best,
+        .save(*model_, *optimizer_, /*average=*/nullptr, at_step(step), core::write_options(options_), "data", best,
               keep_last);
+  }
+  /// Entries that a killed or failed writer left.
+  int64_t unfinished() const {
+    return std::count_if(
+        fs::directory_iterator(folder_ / "checkpoints"), fs::directory_iterator(),
+        [](const auto& entry) { return entry.path().filename().string().find(".tmp-") != std::string::npos; });
   }
   fs::path step_folder(int64_t step) const { return folder_ / "checkpoints" / ("step-" + std::to_string(step)); }
 
@@ -87,6 +104,93 @@ TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {
   EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/true), fs::canonical(step_folder(1)));
   EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(5)));
   EXPECT_EQ(find_checkpoint(step_folder(4), /*prefer_best=*/true), fs::canonical(step_folder(4)));
+}
+
+TEST_F(CheckpointTest, AStepIsWrittenAgainWhileLastPointsToIt) {
+  save(4);
+  core::write_file_atomically(step_folder(4) / "extra", "of the first writing");
+  save(4);
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(4)));
+  EXPECT_FALSE(fs::exists(step_folder(4) / "extra"));
+  EXPECT_EQ(unfinished(), 0);
+}
+
+TEST_F(CheckpointTest, RewindingForgetsWhatComesLater) {
+  for (const int64_t step : {2, 4, 6}) save(step, /*best=*/true, /*keep_last=*/9);
+  fs::create_directories(folder_ / "checkpoints" / "step-8.tmp-1");
+  core::write_file_atomically(folder_ / "checkpoints" / "step-8.tmp-1" / "model.safetensors", "half");
+  fs::create_directory_symlink("step-8", folder_ / "checkpoints" / "last.tmp-1");
+  CheckpointStore(folder_ / "checkpoints").rewind_to(at_step(4, /*best_step=*/2));
+  EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "last"), "step-4");
+  EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "best"), "step-2");
+  EXPECT_FALSE(fs::exists(step_folder(6)));
+  EXPECT_EQ(unfinished(), 0);
+  save(5, /*best=*/false, /*keep_last=*/1);
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(5)));
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/true), fs::canonical(step_folder(2)));
+}
+
+TEST_F(CheckpointTest, AFreshStartForgetsASavedStepThatLastNeverReached) {
+  save(3);
+  fs::remove(folder_ / "checkpoints" / "last");
+  CheckpointStore(folder_ / "checkpoints").rewind_to({});
+  EXPECT_TRUE(fs::is_empty(folder_ / "checkpoints"));
+}
+
+TEST_F(CheckpointTest, WithoutLinksTheNewestStepIsTaken) {
+  for (const int64_t step : {9, 10}) save(step);
+  fs::remove(folder_ / "checkpoints" / "last");
+  EXPECT_TRUE(has_checkpoint(folder_));
+  EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/true), fs::canonical(step_folder(10)));
+  EXPECT_FALSE(has_checkpoint(folder_ / "checkpoints"));
+}
+
+TEST_F(CheckpointTest, LinkToNothingIsNotTakenForAnEmptyFolder) {
+  save(3);
+  fs::remove_all(step_folder(3));
+  try {
+    find_checkpoint(folder_, /*prefer_best=*/false);
+    FAIL() << "nothing was thrown";
+  } catch (const core::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("points to step-3"), std::string::npos) << error.what();
+  }
+}
+
+/// Files of this process can't grow beyond so many bytes: writes fail as on a full disk, behind the first ones.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit now{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_F(CheckpointTest, FullDiskLeavesTheEarlierOnesAndNoHalf) {
+  save(1, /*best=*/true);
+  for (const rlim_t bytes : {rlim_t{0}, rlim_t{20'000}}) {
+    const FileSizeLimit limit(bytes);
+    try {
+      save(2, /*best=*/true);
+      ADD_FAILURE() << "nothing was thrown with " << bytes << " bytes";
+    } catch (const core::Error& error) {
+      EXPECT_NE(std::string(error.what()).find("model.safetensors: File too large"), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(unfinished(), 0);
+    EXPECT_FALSE(fs::exists(step_folder(2)));
+    EXPECT_NO_THROW(load_predictor(find_checkpoint(folder_, /*prefer_best=*/true), c10::kCPU));
+    EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(1)));
+  }
 }
 
 TEST_F(CheckpointTest, StepNumbersAreComparedAsNumbers) {

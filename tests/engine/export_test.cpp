@@ -25,9 +25,11 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   auto saved = options;
   saved.model.backbone.weights = "gone.safetensors";
   model = model::Detector(options.model);
+  Progress progress;
+  progress.step = 3;
   CheckpointStore(run / "checkpoints")
       .save(*model, Optimizer(parameter_groups(*model, options.model.backbone), options.optimizer), /*average=*/nullptr,
-            {.step = 3}, core::write_options(saved), "", false, 1);
+            progress, core::write_options(saved), "", false, 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
 

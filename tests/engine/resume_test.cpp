@@ -9,6 +9,7 @@
 
 #include "codmoe/core/files.h"
 #include "codmoe/engine/trainer.h"
+#include "codmoe/nn/weights.h"
 #include "small_run.h"
 #include "support/temporary_folder.h"
 
@@ -178,6 +179,88 @@ TEST(Trainer, LogsLoadsAndScoresOfEachEpoch) {
     EXPECT_TRUE(entry["val"]["IoU"].is_number());
   }
   EXPECT_EQ(epochs, 2);
+}
+
+TEST(Trainer, LogsGradientCoefficientsAndMemoryOfSteps) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule = {.epochs = 2, .warmup_epochs = 0.5};
+  options.model.moe.balance = {.min = 0.25, .max = 0.75, .start = 0, .end = 1};
+  train_alone(options, folder / "run");
+  std::ifstream log(folder / "run" / "metrics.jsonl");
+  std::vector<double> coefficients;
+  for (std::string line; std::getline(log, line);) {
+    const auto entry = core::Json::parse(line);
+    if (!entry.contains("loss")) continue;
+    EXPECT_GT(entry["grad_norm"].get<double>(), 0.0);
+    EXPECT_EQ(entry["skipped"], 0);
+    EXPECT_GT(entry["memory"]["host_mib"].get<int64_t>(), 50);
+    coefficients.push_back(entry["balance_coefficient"]);
+  }
+  EXPECT_EQ(coefficients, (std::vector<double>{0.25, 0.25, 0.25, 0.25, 0.75, 0.75, 0.75, 0.75}));
+}
+
+TEST(Trainer, EndsWhenPatienceDoesAndStaysEnded) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.data.val.dir = options.data.train.dir;
+  options.optimizer.lr = 1e-12;  // weights and statistics stand still, and with them every score
+  options.model.backbone.freeze_epochs = 40;
+  options.model.moe.norm = options.model.decoder.norm = nn::NormKind::group;
+  options.schedule.epochs = 40;
+  options.engine.save_every = 40;
+  options.engine.best = "MAE";
+  options.engine.patience = 2;
+  train_alone(options, folder / "run");
+  const auto last = read_state(find_checkpoint(folder / "run", false)).progress;
+  EXPECT_EQ(last.since_best, 2);
+  EXPECT_EQ(last.best_step, 4);
+  EXPECT_EQ(last.step, 12);
+  Trainer again(options, folder / "run", c10::kCPU);
+  again.resume(find_checkpoint(folder / "run", false));
+  again.run();
+  EXPECT_EQ(again.progress().step, last.step);
+}
+
+TEST(Trainer, BeginsWithTheWeightsOfAnotherRun) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
+  train_alone(options, folder / "first");
+  options.init.checkpoint = folder / "first";
+  options.seed = 9;
+  Trainer second(options, folder / "second", c10::kCPU);
+  const auto weights = core::load_safetensors(find_checkpoint(folder / "first", false) / "model.safetensors").tensors;
+  const auto begun = nn::state_dict(*second.model());
+  for (const auto& [name, tensor] : weights) EXPECT_TRUE(tensor.equal(begun.at(name))) << name;
+}
+
+TEST(Trainer, VanishedDatasetIsNamedAndTheCheckpointStays) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.data.cache = data::Cache::none;
+  options.schedule.epochs = 400;  // more than pass before the files are gone
+  Trainer trainer(options, folder / "run", c10::kCPU);
+  std::thread vanish([&] {
+    while (!fs::exists(folder / "run" / "checkpoints" / "last"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    fs::remove_all(folder / "data" / "Imgs");
+  });
+  try {
+    trainer.run();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const core::Error& error) {
+    EXPECT_NE(std::string(error.what()).find((folder / "data" / "Imgs").string()), std::string::npos) << error.what();
+  }
+  vanish.join();
+  EXPECT_NO_THROW(load_predictor(find_checkpoint(folder / "run", true), c10::kCPU));
+}
+
+TEST(Trainer, SecondOneInTheSameFolderIsRefused) {
+  const test::TemporaryFolder folder;
+  const auto options = testing::small_options(testing::small_dataset(folder));
+  const Trainer first(options, folder / "run", c10::kCPU);
+  EXPECT_THROW(Trainer(options, folder / "run", c10::kCPU), core::Error);
 }
 
 TEST(Resume, RefusesAnotherTrainingSet) {

@@ -22,9 +22,13 @@ TEST(Tfevents, ChecksumsAreThoseOfTheStandard) {
 TEST(Tfevents, BytesAreThoseOfTensorBoardsOwnWriter) {
   const std::vector<tfevents::Scalar> scalars = {
       {"train/loss", 1.25}, {"moe/0/load/texture", 0.1}, {std::string(200, 't'), -3e20}};
+  const std::vector<tfevents::Histogram> histograms = {{"moe.0/experts", {5, 1, 2}}};
+  const std::vector<tfevents::Image> images = {{"predictions/a b", 160, 300, std::string("\x89PNG\0bytes", 10)}};
   const auto bytes = tfevents::record(tfevents::version_event(1700000000.25)) +
                      tfevents::record(tfevents::start_event(1700000001.5, 301)) +
-                     tfevents::record(tfevents::scalars_event(1700000002.75, 5'000'000'000, scalars));
+                     tfevents::record(tfevents::scalars_event(1700000002.75, 5'000'000'000, scalars)) +
+                     tfevents::record(tfevents::histograms_event(1700000003.5, 7, histograms)) +
+                     tfevents::record(tfevents::images_event(1700000004.5, 7, images));
   EXPECT_EQ(bytes, core::read_file(fs::path(CODMOE_SOURCE_DIR) / "tests/engine/data/tensorboard.tfevents"));
 }
 

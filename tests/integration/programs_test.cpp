@@ -134,8 +134,8 @@ TEST_F(Programs, InfoTellsWhatACheckpointHolds) {
   EXPECT_EQ(line_of(output, "step "),
             fmt::format("{:11} {}, after {} epochs", "step", last["step"].get<int>(), last["epoch"].get<int>()));
   EXPECT_EQ(line_of(output, "best "), fmt::format("{:11} IoU {:.4f}, after step {}", "best",
-                                                  last["best_iou"].get<double>(), last["best_step"].get<int>()));
-  EXPECT_NE(line_of(output, "validation ").find(fmt::format("IoU {:.4f}", last["best_iou"].get<double>())),
+                                                  last["best_score"].get<double>(), last["best_step"].get<int>()));
+  EXPECT_NE(line_of(output, "validation ").find(fmt::format("IoU {:.4f}", last["best_score"].get<double>())),
             std::string::npos)
       << output;
   EXPECT_EQ(line_of(output, "backbone "), "backbone    tiny");

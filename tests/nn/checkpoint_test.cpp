@@ -10,10 +10,10 @@
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 
+#include "codmoe/core/memory_meter.h"
 #include "codmoe/nn/drop_path.h"
 #include "codmoe/nn/norm.h"
 #include "codmoe/nn/weights.h"
-#include "support/memory_meter.h"
 
 namespace codmoe::nn {
 namespace {
@@ -174,7 +174,7 @@ TEST(Checkpoint, KeepsItsInputAlone) {
   const auto x = some_input().requires_grad_();
   auto call = call_of(block);
   int64_t random_bytes = at::globalContext().defaultGenerator(c10::kCPU).get_state().nbytes();
-  const test::MemoryMeter meter;
+  const core::MemoryMeter meter;
   auto y = checkpoint(call, x);
   EXPECT_EQ(meter.live(), static_cast<int64_t>(y.nbytes()) + random_bytes);
   y = at::Tensor();

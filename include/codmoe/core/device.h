@@ -22,4 +22,15 @@ void synchronize(const c10::Device& device);
 /// container may still take, if that is less).
 int64_t free_memory(const c10::Device& device);
 
+/// Bytes of main memory that this process has in use.
+int64_t resident_memory();
+
+/// What LibTorch holds of a CUDA device, in bytes.
+struct DeviceMemory {
+  int64_t allocated = 0;      ///< by tensors
+  int64_t reserved = 0;       ///< with what is kept for later ones
+  int64_t peak_reserved = 0;  ///< the most so far
+};
+DeviceMemory device_memory(const c10::Device& device);
+
 }  // namespace codmoe::core

@@ -10,6 +10,10 @@ namespace codmoe::core {
 /// Writes beside `path`, syncs to disk, then renames over it. @throws Error naming the path and the system's reason.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
+/// Removes from `folder` what write_file_atomically() and others of a killed process left beside their targets: entries
+/// with ".tmp-" in their names. To be called where no other process writes there.
+void remove_unfinished(const std::filesystem::path& folder);
+
 /// @throws Error naming the path where it cannot be read.
 std::string read_file(const std::filesystem::path& path);
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <string>
 
 namespace codmoe::data {
 
@@ -26,6 +27,9 @@ at::Tensor read_image(const std::filesystem::path& path);
 /// @return [H, W].
 /// @throws core::Error as read_image.
 at::Tensor read_mask(const std::filesystem::path& path);
+
+/// The bytes of a PNG file of [H, W] (grey) or [H, W, 3] (RGB) uint8. @throws c10::Error for another shape or dtype.
+std::string encode_png(const at::Tensor& image_u8);
 
 /// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file.
 /// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.

@@ -11,16 +11,19 @@ namespace codmoe::engine {
 
 /// Where a run stands.
 struct Progress {
-  int64_t step = 0;   ///< optimizer steps done
-  int64_t epoch = 0;  ///< epochs done
-  int64_t batch = 0;  ///< batches done of the epoch under way
-  double best_iou = -1.0;
-  int64_t best_step = -1;
+  int64_t step = 0;              ///< optimizer steps done
+  int64_t epoch = 0;             ///< epochs done
+  int64_t batch = 0;             ///< batches done of the epoch under way
+  std::string best_metric = {};  ///< by which the best validation is chosen
+  double best_score = 0.0;       ///< where best_step is one
+  int64_t best_step = -1;        ///< -1: none yet
+  int64_t since_best = 0;        ///< validations behind the best
 };
 
 /// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors, state.json and,
 /// where there is an average of the weights, ema.safetensors, and the relative links `last` and `best`. A step folder
-/// is written beside, synced and renamed, so that no moment leaves half of one; links are replaced by a rename.
+/// is written beside, synced and renamed, so that no moment leaves half of one; links are replaced by a rename. One
+/// process at a time: see RunLock.
 class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -32,10 +35,16 @@ class CheckpointStore {
             const Progress& progress, const core::Json& config, const std::string& data_fingerprint, bool best,
             int64_t keep_last) const;
 
+  /// Makes the folder say what a run at `progress` says: `last` and `best` are its own, later steps are gone (it writes
+  /// them again), and so is what a killed process left unfinished.
+  void rewind_to(const Progress& progress) const;
+
  private:
   std::filesystem::path write_step(const torch::nn::Module& model, const Optimizer& optimizer,
                                    const WeightAverage* average, const core::Json& state) const;
   void prune(int64_t keep_last) const;
+  std::filesystem::path step_folder(int64_t step) const;
+  void point_or_remove(const char* link, int64_t step) const;
 
   std::filesystem::path folder_;
 };
@@ -47,12 +56,16 @@ struct SavedState {
   std::string data_fingerprint;
 };
 
-/// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`), a link or a
-/// step folder itself. @throws core::Error where there is none.
+/// The step folder behind a run folder (its `best` where there is one and `prefer_best`, else its `last`, or its newest
+/// where that link is not there: a copy may lack it), a link or a step folder itself. @throws core::Error where there
+/// is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
 
 /// The weights to use a checkpoint by: ema.safetensors where it has one, else model.safetensors.
 std::filesystem::path best_weights(const std::filesystem::path& step_folder);
+
+/// Whether anything was saved in a run folder.
+bool has_checkpoint(const std::filesystem::path& run_folder);
 
 SavedState read_state(const std::filesystem::path& step_folder);
 

@@ -17,6 +17,8 @@ class EventFile {
 
   /// Adds values of a step; they are in the file when this returns. @throws core::Error where they cannot be written.
   void write(int64_t step, std::span<const tfevents::Scalar> scalars);
+  void write(int64_t step, std::span<const tfevents::Histogram> histograms);
+  void write(int64_t step, std::span<const tfevents::Image> images);
 
   const std::filesystem::path& path() const { return path_; }
 

@@ -63,12 +63,15 @@ struct EngineOptions {
   bool channels_last = true;   ///< memory format of weights and activations
   bool deterministic = false;  ///< the same numbers on every run, at some cost on CUDA
   GraphUse graph = GraphUse::automatic;
-  int64_t accumulate = 1;  ///< batches an optimizer step
-  int64_t val_every = 1;   ///< epochs between validations; the last epoch always is
-  int64_t save_every = 1;  ///< epochs between checkpoints; the last epoch always is
-  int64_t keep_last = 2;   ///< newest checkpoints kept, `best` beside them
-  int64_t log_every = 20;  ///< steps between lines of metrics.jsonl
-  int64_t max_skips = 20;  ///< steps left out in a row, for a loss or gradient that is not finite, that end the run
+  int64_t accumulate = 1;    ///< batches an optimizer step
+  int64_t val_every = 1;     ///< epochs between validations; the last epoch always is
+  int64_t save_every = 1;    ///< epochs between checkpoints; the last epoch always is
+  int64_t keep_last = 2;     ///< newest checkpoints kept, `best` beside them
+  std::string best = "IoU";  ///< score of the validation that the `best` checkpoint is chosen by
+  int64_t patience = 0;      ///< validations without a better one after which the run ends; 0: it goes on to the end
+  int64_t log_every = 20;    ///< steps between lines of metrics.jsonl
+  int64_t log_images = 4;    ///< validation samples whose predictions TensorBoard shows
+  int64_t max_skips = 20;    ///< steps left out in a row, for a loss or gradient that is not finite, that end the run
   EmaOptions ema = {};
 
   template <class Visitor>
@@ -81,14 +84,32 @@ struct EngineOptions {
     visit("val_every", val_every, core::at_least(1));
     visit("save_every", save_every, core::at_least(1));
     visit("keep_last", keep_last, core::at_least(1));
+    visit("best", best);
+    visit("patience", patience, core::at_least(0));
     visit("log_every", log_every, core::at_least(1));
+    visit("log_images", log_images, core::between(0, 64));
     visit("max_skips", max_skips, core::at_least(1));
     visit("ema", ema);
+  }
+  /// @throws core::BadOption for a `best` that validations don't compute.
+  void check() const;
+};
+
+/// Weights that a run begins with, in place of random ones.
+struct InitOptions {
+  std::filesystem::path checkpoint;  ///< run or step folder, or a safetensors file of a detector; empty: none
+  bool partial = false;              ///< tensors that are missing or mis-shaped stay as they were, others are left out
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("checkpoint", checkpoint);
+    visit("partial", partial);
   }
 };
 
 struct TrainOptions {
   int64_t seed = 0;
+  InitOptions init;
   model::DetectorOptions model;  ///< its fields stand at the top level: backbone, moe, moe_strides, decoder
   loss::DetectionLossOptions loss;
   DataOptions data;
@@ -99,6 +120,7 @@ struct TrainOptions {
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("seed", seed, core::at_least(0));
+    visit("init", init);
     model.fields(visit);
     visit("loss", loss);
     visit("data", data);

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace codmoe::engine::tfevents {
 
@@ -16,6 +17,18 @@ namespace codmoe::engine::tfevents {
 struct Scalar {
   std::string tag;
   double value = 0.0;
+};
+
+/// How often each of 0, 1, 2, … came, [0] the first: a bar each in TensorBoard's histograms.
+struct Histogram {
+  std::string tag;
+  std::vector<double> counts;
+};
+
+struct Image {
+  std::string tag;
+  int64_t height = 0, width = 0;
+  std::string png;  ///< the file's bytes, RGB
 };
 
 /// CRC-32C (Castagnoli polynomial, reflected): of "123456789" it is 0xE3069283.
@@ -34,5 +47,7 @@ std::string version_event(double wall_time);
 std::string start_event(double wall_time, int64_t step);
 
 std::string scalars_event(double wall_time, int64_t step, std::span<const Scalar> scalars);
+std::string histograms_event(double wall_time, int64_t step, std::span<const Histogram> histograms);
+std::string images_event(double wall_time, int64_t step, std::span<const Image> images);
 
 }  // namespace codmoe::engine::tfevents

@@ -9,6 +9,7 @@
 #include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/predictor.h"
+#include "codmoe/engine/run_lock.h"
 #include "codmoe/engine/run_log.h"
 #include "codmoe/engine/train_step.h"
 
@@ -18,13 +19,15 @@ namespace codmoe::engine {
 /// the CPU, and on CUDA with `deterministic`; a run that was stopped and resumed gives those of one left alone.
 class Trainer {
  public:
-  /// @throws core::Error for data or weights that cannot be read.
+  /// Locks the run folder, for its life. @throws core::Error for data or weights that cannot be read, or where another
+  /// process trains in the folder.
   Trainer(const TrainOptions& options, std::filesystem::path run_folder, c10::Device device);
 
   /// Goes on from a step folder. @throws core::Error where it doesn't fit the options or the training set.
   void resume(const std::filesystem::path& step_folder);
 
-  /// Trains to the last epoch. @throws core::Interrupted after a checkpoint, when SIGINT or SIGTERM came.
+  /// Trains to the last epoch, or until engine.patience is at its end. @throws core::Interrupted after a checkpoint,
+  /// when SIGINT or SIGTERM came; core::Error where the GPU's memory doesn't hold a step, saying what to lower.
   void run();
 
   const Progress& progress() const { return progress_; }
@@ -33,22 +36,31 @@ class Trainer {
  private:
   int64_t steps_per_epoch() const;
   std::vector<data::Batch> next_group();
+  void train();
   void run_epoch(core::ProgressLine& line);
   void after_step(const at::Tensor& loss, core::ProgressLine& line);
+  /// Reads from the device what the log's line and the progress line say.
+  void log_step(double images_per_s);
+  std::string progress_text() const;
+  bool stopped_early() const;
   void finish_epoch();
-  /// The epoch's load of each MoE layer by its number; warns of experts that were hardly used.
+  /// The epoch's load of each MoE layer by its number, for TensorBoard as histograms too; warns of experts that were
+  /// hardly used.
   core::Json take_loads();
   /// Not where they are those of the epoch before.
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
   void save(bool best);
+  double lr_now() const;  ///< of the model but its backbone
   Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 
   TrainOptions options_;
   std::filesystem::path folder_;
   c10::Device device_;
   std::shared_ptr<const data::Dataset> train_, val_;
+  RunLock lock_;
   std::unique_ptr<data::BatchSource> batches_;
+  int64_t kept_bytes_;  // of the GPU, by samples that stay there
   model::Detector model_;
   TrainStep step_;
   Progress progress_;
@@ -57,6 +69,7 @@ class Trainer {
   int64_t loss_steps_ = 0;
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
+  std::string shown_load_;            // of the epoch so far
   std::map<std::string, std::vector<std::string>> rare_experts_;  // of the last epoch, by layer
 };
 

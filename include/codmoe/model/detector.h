@@ -46,6 +46,9 @@ class DetectorImpl : public torch::nn::Module {
 
   backbone::Backbone& backbone() { return *backbone_; }
   std::vector<moe::SparseCODMoE>& moe_layers() { return moe_; }
+  /// Which feature each of them takes, 0 the finest.
+  const std::vector<std::size_t>& moe_levels() const { return moe_levels_; }
+  Decoder& decoder() { return decoder_; }
 
  private:
   at::Tensor normalize(const at::Tensor& images_b3hw);

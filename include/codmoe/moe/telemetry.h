@@ -26,7 +26,9 @@ class LoadMeter {
   /// Adds a batch without waiting for the device: five operations on it (entropy, stack, sum, add, scatter-add), on any
   /// shape of routing.
   void add(const Routing& routing);
-  /// Reads the sums (two copies to the host) and starts anew. Empty where nothing was added.
+  /// Reads the sums: two copies to the host. Empty where nothing was added.
+  LoadReport read() const;
+  /// Reads the sums and starts anew.
   LoadReport take();
 
  private:

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace codmoe::test {
+namespace codmoe::core {
 
 /// Counts from its construction on, on this thread and in the backward passes that it starts, by the hook that
 /// LibTorch's memory profiler uses.
@@ -34,4 +34,4 @@ class MemoryMeter {
   c10::DebugInfoGuard guard_{c10::DebugInfoKind::PROFILER_STATE, counter_};
 };
 
-}  // namespace codmoe::test
+}  // namespace codmoe::core

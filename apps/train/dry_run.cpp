@@ -1,0 +1,44 @@
+#include "train/dry_run.h"
+
+#include <fmt/format.h>
+
+#include "codmoe/data/loader.h"
+#include "codmoe/engine/model_table.h"
+#include "codmoe/engine/step_memory.h"
+
+namespace codmoe::apps {
+
+namespace {
+
+void print_memory(const engine::TrainOptions& options) {
+  constexpr double gib = 1024.0 * 1024.0 * 1024.0;
+  const auto memory = engine::measure_step_memory(options);
+  const auto batch = options.data.loader.batch_size;
+  fmt::print("memory of a step, batch {}: about {:.2f} GiB = {:.2f} + {} x {:.3f}\n", batch,
+             static_cast<double>(memory.of(batch)) / gib, static_cast<double>(memory.fixed) / gib, batch,
+             static_cast<double>(memory.per_image) / gib);
+  fmt::print(
+      "(bytes that steps on batches of 2 and 4 allocated on the CPU; a GPU's kernels and its allocator differ)\n");
+}
+
+void print_steps(const engine::TrainOptions& options) {
+  if (options.data.train.dir.empty()) return fmt::print("no training set: data.train.dir is empty\n");
+  const auto dataset = std::make_shared<const data::Dataset>(options.data.train);
+  const data::Loader loader(dataset, options.data.loader, options.data.augment, 0, /*pin_memory=*/false);
+  const auto group = options.engine.accumulate;
+  const auto steps = (loader.batches_per_epoch() + group - 1) / group;
+  fmt::print("{} images, {} steps an epoch, {} in {} epochs\n", dataset->size(), steps, steps * options.schedule.epochs,
+             options.schedule.epochs);
+}
+
+}  // namespace
+
+void dry_run(const engine::TrainOptions& options) {
+  model::Detector model(options.model);
+  const auto size = options.data.loader.size;
+  fmt::print("{}", engine::model_table(engine::model_parts(*model, size), size));
+  print_memory(options);
+  print_steps(options);
+}
+
+}  // namespace codmoe::apps

@@ -1,0 +1,64 @@
+#include "train/run.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "codmoe/core/device.h"
+#include "codmoe/core/files.h"
+#include "codmoe/engine/trainer.h"
+
+namespace codmoe::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool lies_in(const fs::path& inner, const fs::path& outer) {
+  const auto relative = fs::weakly_canonical(inner).lexically_relative(fs::weakly_canonical(outer));
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+/// The step folder to go on from, or nothing. A run folder that is in use is not overwritten by accident.
+fs::path resume_folder(const fs::path& folder, const std::string& resume) {
+  const bool used = engine::has_checkpoint(folder);
+  const auto from = resume == "auto" ? folder : fs::path(resume);
+  if (used && (resume.empty() || !lies_in(from, folder))) {
+    throw core::UsageError(fmt::format(
+        "--output: {} holds a run already; go on with --resume auto, or name another folder", folder.string()));
+  }
+  if (resume.empty() || (resume == "auto" && !used)) return {};
+  return engine::find_checkpoint(from, /*prefer_best=*/false);
+}
+
+}  // namespace
+
+void train_once(const engine::TrainOptions& options, const fs::path& folder, const TrainArguments& args) {
+  const auto from = resume_folder(folder, args.resume);
+  engine::Trainer trainer(options, folder, core::parse_device(args.common.device));
+  if (!from.empty()) trainer.resume(from);
+  core::write_file_atomically(folder / "config.yaml", config::dump(options));
+  trainer.run();
+  const auto& progress = trainer.progress();
+  if (progress.best_step < 0) return;
+  spdlog::info("done: best validation {} {:.4f} at step {}", progress.best_metric, progress.best_score,
+               progress.best_step);
+}
+
+void train_seeds(const engine::TrainOptions& options, const TrainArguments& args) {
+  if (options.data.val.dir.empty()) throw core::UsageError("--seeds: needs a validation set: data.val.dir is empty");
+  if (!args.resume.empty() && args.resume != "auto") throw core::UsageError("--seeds: goes with --resume auto alone");
+  std::vector<engine::SeedScores> runs;
+  for (const auto seed : args.seeds) {
+    auto own = options;
+    own.seed = seed;
+    const auto folder = args.common.output / fmt::format("seed-{}", seed);
+    spdlog::info("seed {}: {}", seed, folder.string());
+    train_once(own, folder, args);
+    const auto best = engine::read_state(engine::find_checkpoint(folder, /*prefer_best=*/true)).progress.best_step;
+    runs.push_back({.seed = seed, .step = best, .scores = engine::validation_scores(folder, best)});
+  }
+  core::write_file_atomically(args.common.output / "seeds.json", engine::seeds_json(runs).dump(2) + "\n");
+  fmt::print("validation of each seed's best checkpoint by {}\n{}", options.engine.best, engine::seeds_table(runs));
+}
+
+}  // namespace codmoe::apps
