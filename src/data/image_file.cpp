@@ -82,7 +82,7 @@ void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {
   }
   std::vector<uint8_t> bytes;
   cv::imencode(".png", image, bytes);
-  core::write_file_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  core::write_file_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, core::Durable::no);
 }
 
 at::Tensor resize(const at::Tensor& image_u8, int64_t height, int64_t width, Interpolation interpolation) {

@@ -7,8 +7,12 @@
 
 namespace codmoe::core {
 
-/// Writes beside `path`, syncs to disk, then renames over it. @throws Error naming the path and the system's reason.
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// Whether a file has to survive a power cut that follows at once; making sure takes milliseconds.
+enum class Durable { yes, no };
+
+/// Writes beside `path`, syncs to disk where `durable`, then renames over it. @throws Error naming the path and the
+/// system's reason.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable = Durable::yes);
 
 /// @throws Error naming the path where it cannot be read.
 std::string read_file(const std::filesystem::path& path);

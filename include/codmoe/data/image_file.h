@@ -27,7 +27,8 @@ at::Tensor read_image(const std::filesystem::path& path);
 /// @throws core::Error as read_image.
 at::Tensor read_mask(const std::filesystem::path& path);
 
-/// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file.
+/// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file; not
+/// synced to disk.
 /// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.
 void write_png(const std::filesystem::path& path, const at::Tensor& image_u8);
 
