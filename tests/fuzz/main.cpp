@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
+#include <typeinfo>
 
 #include "codmoe/core/error.h"
 #include "fuzz/mutate.h"

@@ -79,7 +79,7 @@ const std::vector<std::string> yaml_seeds{
     "a: |\n  text\n  more\nb: >-\n  folded\nc: {d: [1, 2, {e: .inf}], ? f : -0x1F}\n---\nz: 1\n"};
 
 std::vector<std::string> json_seeds() {
-  return {bench::to_json({{.device = "CPU", .load = {0.25, 0.75}, .median_ms = 1.5}}).dump(2),
+  return {bench::to_json(std::vector{bench::Record{.device = "CPU", .load = {0.25, 0.75}, .median_ms = 1.5}}).dump(2),
           R"([{"case": "layer", "n": [1e308, -0.0, null, true, "\ud83d\ude00"]}, {}, []])"};
 }
 
