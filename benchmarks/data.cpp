@@ -29,14 +29,14 @@ void decode_plainly(const data::Item& item) {
   }
 }
 
-Pass over_items(const DataCaseOptions& options, const DatasetPtr& dataset, std::function<void(int64_t index)> body) {
+SetPass over_items(const DataCaseOptions& options, const DatasetPtr& dataset, std::function<void(int64_t index)> body) {
   return [dataset, threads = data::worker_count(options.loader), body = std::move(body)] {
     core::parallel_for(dataset->size(), threads, body);
   };
 }
 
-Pass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, data::Cache cache,
-                  const c10::Device& device) {
+SetPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, data::Cache cache,
+                     const c10::Device& device) {
   const std::shared_ptr<data::BatchSource> source = data::make_batch_source(
       dataset, options.loader, options.augment, cache, static_cast<uint64_t>(options.seed), device);
   return [source, device, epoch = std::make_shared<int64_t>(0)] {
@@ -49,7 +49,8 @@ Pass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, dat
   };
 }
 
-Pass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset, const c10::Device& device) {
+SetPass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset,
+                  const c10::Device& device) {
   const auto seed = static_cast<uint64_t>(options.seed);
   switch (stage) {
     case DataStage::opencv:

@@ -92,7 +92,7 @@ void score_all(const MetricsInput& input, int64_t threads) {
   accumulator.summary();
 }
 
-Pass make_metrics_pass(const MetricsInput& input, MetricsStage stage, int64_t threads) {
+SetPass make_metrics_pass(const MetricsInput& input, MetricsStage stage, int64_t threads) {
   const auto over_pairs = [&input, threads](auto body) {
     return [&input, threads, body] {
       core::parallel_for(std::ssize(input.pairs), threads, [&](int64_t i) { body(static_cast<std::size_t>(i)); });

@@ -12,7 +12,7 @@ constexpr std::size_t least_passes = 3;
 
 }  // namespace
 
-std::vector<double> time_passes(const Pass& pass, double seconds) {
+std::vector<double> time_passes(const SetPass& pass, double seconds) {
   using Clock = std::chrono::steady_clock;
   pass();
   std::vector<double> samples;
