@@ -109,7 +109,11 @@ SetPass make_metrics_pass(const MetricsInput& input, MetricsStage stage, int64_t
     case MetricsStage::score:
       return [&input, threads] { score_all(input, threads); };
     case MetricsStage::files:
-      return [&input, threads] { report::evaluate_files(input.files, "run", "dataset", {.threads = threads}); };
+      return [&input, threads] {
+        report::EvaluationOptions options;
+        options.threads = threads;
+        report::evaluate_files(input.files, "run", "dataset", options);
+      };
   }
   TORCH_CHECK(false, "unknown stage");
 }
