@@ -11,6 +11,7 @@
 #include "benchmarks/data.h"
 #include "benchmarks/experts.h"
 #include "benchmarks/layer.h"
+#include "benchmarks/metrics.h"
 #include "benchmarks/model.h"
 #include "benchmarks/train.h"
 #include "codmoe/core/device.h"
@@ -24,7 +25,7 @@ using namespace codmoe;
 struct Arguments {
   apps::CommonOptions common;
   std::vector<std::string> batch, dtype, dispatch, pass, backbone, size;  ///< short forms of --set
-  fs::path weights;                                                       ///< the same
+  fs::path weights, pred, gt;                                             ///< the same
   fs::path json, compare, save_io, input, profile;
 };
 
@@ -55,6 +56,12 @@ void declare(CLI::App& app, Arguments& args) {
 void declare_train(CLI::App& app, Arguments& args) {
   declare_common(app, args);
   app.add_option("--profile", args.profile, "write a Chrome trace of the last case, and print its longest kernels");
+}
+
+void declare_metrics(CLI::App& app, Arguments& args) {
+  declare_files(app, args);
+  app.add_option("--pred", args.pred, "folder of predictions, instead of synthetic pairs");
+  app.add_option("--gt", args.gt, "folder of masks for --pred");
 }
 
 void declare_layer(CLI::App& app, Arguments& args) {
@@ -96,8 +103,13 @@ void append_overrides(Arguments& args) {
   append("backbone", args.backbone);
   std::ranges::transform(args.size, args.size.begin(), size_value);
   append("size", args.size);
-  if (!args.weights.empty())
-    args.common.overrides.push_back("weights=" + nlohmann::json(args.weights.string()).dump());  // a quoted text
+  const auto append_path = [&](const char* key, const fs::path& path) {
+    if (path.empty()) return;
+    args.common.overrides.push_back(fmt::format("{}={}", key, nlohmann::json(path.string()).dump()));  // a quoted text
+  };
+  append_path("weights", args.weights);
+  append_path("pred", args.pred);
+  append_path("gt", args.gt);
 }
 
 /// Prints the changes. @throws core::Error where a case became slower.
@@ -160,6 +172,14 @@ void run_data(Arguments& args) {
   });
 }
 
+/// On the CPU, unless another device is asked for, which is refused.
+void run_metrics(Arguments& args) {
+  if (args.common.device == "auto") args.common.device = "cpu";
+  with_options<bench::MetricsCaseOptions>(args, [&](const auto& options, const auto& device) {
+    measure(args, options, device, bench::run_metrics, bench::format_metrics);
+  });
+}
+
 void run_train(Arguments& args) {
   with_options<bench::TrainCaseOptions>(args, [&](const auto& options, const auto& device) {
     if (!args.profile.empty() && !device.is_cuda()) throw core::UsageError("--profile needs a CUDA device");
@@ -189,6 +209,7 @@ int main(int argc, char** argv) {
   CLI::App* model = nullptr;
   CLI::App* train = nullptr;
   CLI::App* data = nullptr;
+  CLI::App* metrics = nullptr;
   return apps::run(
       "codmoe-bench", "Measures parts of codmoe.", argc, argv, args.common,
       [&](CLI::App& app) {
@@ -203,6 +224,8 @@ int main(int argc, char** argv) {
         declare_train(*train, args);
         data = app.add_subcommand("data", "how fast samples are decoded, augmented and delivered")->fallthrough();
         declare_files(*data, args);
+        metrics = app.add_subcommand("metrics", "how fast predictions are scored")->fallthrough();
+        declare_metrics(*metrics, args);
         app.require_subcommand(0, 1)->allow_extras();  // refuse() knows what there is
       },
       [&] {
@@ -212,5 +235,6 @@ int main(int argc, char** argv) {
         if (model->parsed()) run_model(args);
         if (train->parsed()) run_train(args);
         if (data->parsed()) run_data(args);
+        if (metrics->parsed()) run_metrics(args);
       });
 }

@@ -1,17 +1,14 @@
 // codmoe-predict --checkpoint PATH INPUT…: masks of images.
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <set>
-
 #include "codmoe/core/device.h"
 #include "codmoe/core/progress.h"
-#include "codmoe/data/dataset.h"
-#include "codmoe/data/image_file.h"
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/predictor.h"
 #include "common/cli.h"
+#include "predict/inputs.h"
+#include "predict/map_writer.h"
 
 namespace {
 
@@ -21,58 +18,58 @@ using namespace codmoe;
 struct Arguments {
   apps::CommonOptions common;
   fs::path checkpoint;
-  std::vector<fs::path> inputs;
+  std::vector<std::string> inputs;
   int64_t batch_size = 16;
+  int64_t threads = 0;
+  std::string format = "soft";
+  std::string tta = "none";
+  std::vector<double> scales = {1.0};
   bool overlay = false;
 };
 
-/// The images named, folders opened. @throws core::UsageError where two would write the same mask.
-std::vector<fs::path> input_files(const std::vector<fs::path>& inputs) {
-  std::vector<fs::path> files;
-  for (const auto& input : inputs) {
-    if (!fs::is_directory(input)) {
-      files.push_back(input);
-      continue;
-    }
-    const auto listed = data::list_images(input);
-    files.insert(files.end(), listed.begin(), listed.end());
+engine::TestTimeOptions test_time(const Arguments& args) {
+  engine::TestTimeOptions options{.flip = args.tta == "flip", .scales = args.scales};
+  try {
+    options.check();
+  } catch (const core::BadOption& bad) {
+    throw core::UsageError(fmt::format("--{} {}", bad.key(), bad.what()));
   }
-  std::set<fs::path> stems;
-  for (const auto& file : files) {
-    if (!stems.insert(file.stem()).second) {
-      throw core::UsageError(fmt::format("{}: two inputs are named {}; their masks would be one file", file.string(),
-                                         file.stem().string()));
-    }
-  }
-  if (files.empty()) throw core::UsageError("INPUT: there is no image in it");
-  return files;
+  return options;
 }
 
-/// The photograph, red where the map is.
-at::Tensor overlay(const at::Tensor& image_hw3, const at::Tensor& map_hw) {
-  const auto alpha = map_hw.to(at::kFloat).unsqueeze(2) * (0.6F / 255.0F);
-  const auto red = at::tensor({255.0F, 0.0F, 0.0F});
-  return (image_hw3.to(at::kFloat) * (1 - alpha) + red * alpha).round().to(at::kByte);
+apps::MapWriterOptions writer_options(const Arguments& args) {
+  return {.folder = args.common.output,
+          .format = args.format == "mask" ? apps::MapFormat::mask : apps::MapFormat::soft,
+          .overlay = args.overlay,
+          .threads = args.threads};
 }
 
 void run(const Arguments& args) {
   if (args.common.output.empty()) throw core::UsageError("--output: name the folder for the masks");
-  const auto files = input_files(args.inputs);
+  const auto files = apps::input_files(args.inputs);
+  apps::MapWriter writer(writer_options(args), files);
   auto predictor = engine::load_predictor(engine::find_checkpoint(args.checkpoint, /*prefer_best=*/true),
-                                          core::parse_device(args.common.device));
-  fs::create_directories(args.common.output);
-  core::ProgressLine line("predicting", static_cast<int64_t>(files.size()), "images");
-  engine::predict_files(predictor, files, args.batch_size, [&](std::size_t first, const std::vector<at::Tensor>& maps) {
-    for (std::size_t i = 0; i < maps.size(); ++i) {
-      const auto& file = files[first + i];
-      const auto stem = args.common.output / file.stem();
-      data::write_png(stem.string() + ".png", maps[i]);
-      if (args.overlay) data::write_png(stem.string() + ".overlay.png", overlay(data::read_image(file), maps[i]));
-    }
-    line.update(static_cast<int64_t>(first + maps.size()));
-  });
+                                          core::parse_device(args.common.device), test_time(args));
+  const auto total = std::ssize(files);
+  core::ProgressLine line("predicting", total, "images");
+  int64_t written = 0, broken = 0;
+  const auto report_broken = [&](std::size_t, const std::exception& error) {
+    ++broken;
+    line.clear();
+    spdlog::error("{}", error.what());
+  };
+  engine::predict_files(
+      predictor, files,
+      {.batch_size = args.batch_size, .threads = args.threads, .keep_images = args.overlay, .on_broken = report_broken},
+      [&](std::vector<engine::FilePrediction> predictions) {
+        written += std::ssize(predictions);
+        for (auto& prediction : predictions) writer.write(std::move(prediction));
+        line.update(written + broken);
+      });
+  writer.finish();
   line.clear();
-  spdlog::info("{} masks in {}", files.size(), args.common.output.string());
+  spdlog::info("{} masks in {}", written, args.common.output.string());
+  if (broken > 0) throw core::Error(fmt::format("{} of {} images could not be read", broken, total));
 }
 
 }  // namespace
@@ -85,9 +82,22 @@ int main(int argc, char** argv) {
         args.common.add_device(app);
         args.common.add_output(app, "folder for the masks");
         app.add_option("--checkpoint", args.checkpoint, "run or step folder")->required();
-        app.add_option("INPUT", args.inputs, "image files and folders")->required()->check(CLI::ExistingPath);
+        app.add_option("INPUT", args.inputs, "image files, folders, and patterns such as 'photos/*.jpg'")->required();
         app.add_option("--batch-size", args.batch_size, "images at a time")
             ->check(CLI::PositiveNumber)
+            ->capture_default_str();
+        app.add_option("--threads", args.threads, "that decode, and as many that write; 0: one a core")
+            ->check(CLI::Range(0, 1024))
+            ->capture_default_str();
+        app.add_option("--format", args.format, "soft: the probability; mask: 255 where it is above one half, else 0")
+            ->check(CLI::IsMember({"soft", "mask"}))
+            ->capture_default_str();
+        app.add_option("--tta", args.tta, "flip: the mean with the mirror image")
+            ->check(CLI::IsMember({"none", "flip"}))
+            ->capture_default_str();
+        app.add_option("--scales", args.scales, "the mean over these scales of the model's input, such as 0.75,1,1.25")
+            ->delimiter(',')
+            ->allow_extra_args(false)
             ->capture_default_str();
         app.add_flag("--overlay", args.overlay, "write NAME.overlay.png too: the photograph with the mask in red");
       },

@@ -5,11 +5,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <opencv2/imgcodecs.hpp>
 
 #include "benchmarks/case.h"
+#include "benchmarks/passes.h"
 #include "codmoe/core/device.h"
 #include "codmoe/core/error.h"
 #include "codmoe/core/parallel.h"
@@ -21,10 +21,6 @@ namespace codmoe::bench {
 namespace {
 
 using DatasetPtr = std::shared_ptr<const data::Dataset>;
-/// One pass over the set.
-using DataPass = std::function<void()>;
-
-constexpr std::size_t least_passes = 3;
 
 void decode_plainly(const data::Item& item) {
   if (cv::imread(item.image.string(), cv::IMREAD_COLOR).empty() ||
@@ -33,15 +29,14 @@ void decode_plainly(const data::Item& item) {
   }
 }
 
-DataPass over_items(const DataCaseOptions& options, const DatasetPtr& dataset,
-                    std::function<void(int64_t index)> body) {
+SetPass over_items(const DataCaseOptions& options, const DatasetPtr& dataset, std::function<void(int64_t index)> body) {
   return [dataset, threads = data::worker_count(options.loader), body = std::move(body)] {
     core::parallel_for(dataset->size(), threads, body);
   };
 }
 
-DataPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, data::Cache cache,
-                      const c10::Device& device) {
+SetPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, data::Cache cache,
+                     const c10::Device& device) {
   const std::shared_ptr<data::BatchSource> source = data::make_batch_source(
       dataset, options.loader, options.augment, cache, static_cast<uint64_t>(options.seed), device);
   return [source, device, epoch = std::make_shared<int64_t>(0)] {
@@ -54,8 +49,8 @@ DataPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset,
   };
 }
 
-DataPass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset,
-                   const c10::Device& device) {
+SetPass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset,
+                  const c10::Device& device) {
   const auto seed = static_cast<uint64_t>(options.seed);
   switch (stage) {
     case DataStage::opencv:
@@ -77,20 +72,6 @@ DataPass make_pass(const DataCaseOptions& options, DataStage stage, const Datase
   TORCH_CHECK(false, "unknown stage");
 }
 
-/// Milliseconds of each pass.
-std::vector<double> time_passes(const DataPass& pass, double seconds) {
-  using Clock = std::chrono::steady_clock;
-  pass();
-  std::vector<double> samples;
-  const auto begin = Clock::now();
-  while (samples.size() < least_passes || Clock::now() - begin < std::chrono::duration<double>(seconds)) {
-    const auto start = Clock::now();
-    pass();
-    samples.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-  }
-  return samples;
-}
-
 Record describe_stage(const DataCaseOptions& options, DataStage stage, const c10::Device& device) {
   return {.case_name = "data",
           .device = core::device_name(device),
@@ -100,16 +81,6 @@ Record describe_stage(const DataCaseOptions& options, DataStage stage, const c10
           .height = options.loader.size,
           .width = options.loader.size,
           .seed = options.seed};
-}
-
-void add_passes(Record& record, const std::vector<double>& samples, int64_t images) {
-  const auto spread = summarize(samples);
-  const double batches = static_cast<double>(images) / static_cast<double>(record.batch);
-  record.runs = static_cast<int64_t>(samples.size());
-  record.median_ms = spread.median / batches;
-  record.p95_ms = spread.p95 / batches;
-  record.min_ms = spread.min / batches;
-  record.images_per_s = 1e3 * static_cast<double>(images) / spread.median;
 }
 
 }  // namespace

@@ -12,14 +12,14 @@ namespace codmoe::bench {
 
 /// What could not be measured or computed, or does not apply, is null in JSON; where it is absent, it is read as null.
 struct Record {
-  std::string case_name = {};                          ///< "layer", "experts", "model", "train", "data"
+  std::string case_name = {};                          ///< "layer", "experts", "model", "train", "data", "metrics"
   std::string device;                                  ///< its name
   std::optional<std::string> expert = std::nullopt;    ///< of "experts": which, or "layer" for a whole pool of them
   std::optional<std::string> form = std::nullopt;      ///< of "experts": "new", or the old one that it replaces;
-                                                       ///< of "data": the stage
+                                                       ///< of "data" and "metrics": the stage
   std::optional<std::string> backbone = std::nullopt;  ///< of "model" and "train": its name
   std::optional<bool> frozen_norm = std::nullopt;      ///< of "model"
-  std::optional<int64_t> threads = std::nullopt;       ///< of "data": workers
+  std::optional<int64_t> threads = std::nullopt;       ///< of "data" and "metrics": workers
   std::string dtype = {}, memory_format = {}, pass = {};
   std::string dispatch = {};                         ///< empty for one expert alone
   std::optional<std::string> launch = std::nullopt;  ///< of a dispatch or a backbone: "eager" or "graph"

@@ -25,7 +25,7 @@ function(codmoe_tests)
   codmoe_configure_test(codmoe_test_support)
 
   file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
-  list(FILTER folders EXCLUDE REGEX "/support$")
+  list(FILTER folders EXCLUDE REGEX "/(support|fuzz)$")
   foreach(folder IN LISTS folders)
     get_filename_component(name "${folder}" NAME)
     file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
@@ -48,6 +48,7 @@ function(codmoe_tests)
   codmoe_header_checks()
   codmoe_install_test()
   codmoe_python_tests()
+  codmoe_fuzz_target()
 endfunction()
 
 # `cmake --build … --target endurance`: the tests of tests/endurance at full length, about half an hour on two cores.
@@ -55,6 +56,18 @@ function(codmoe_endurance_target)
   add_custom_target(endurance
     COMMAND "${CMAKE_COMMAND}" -E env CODMOE_KILLS=50 CODMOE_SOAK_STEPS=20000 $<TARGET_FILE:codmoe-endurance-tests>
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" USES_TERMINAL DEPENDS codmoe-endurance-tests codmoe-train)
+endfunction()
+
+# codmoe-fuzz: damaged files for the readers, a program to run by hand under the sanitizers (preset asan). No test, and
+# not built unless named. It has the few sources it needs of modules whose libraries would bring everything.
+function(codmoe_fuzz_target)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/fuzz/*.cpp")
+  add_executable(codmoe-fuzz EXCLUDE_FROM_ALL ${sources} "${PROJECT_SOURCE_DIR}/src/config/yaml.cpp"
+                 "${PROJECT_SOURCE_DIR}/src/report/csv.cpp" "${PROJECT_SOURCE_DIR}/benchmarks/record.cpp")
+  codmoe_configure(codmoe-fuzz tensor)
+  target_include_directories(codmoe-fuzz PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src"
+                             "${PROJECT_SOURCE_DIR}/tests")
+  target_link_libraries(codmoe-fuzz PRIVATE codmoe_data codmoe_core codmoe::opencv codmoe::yaml)
 endfunction()
 
 # A program of five lines and the example of an own expert build and run against the install tree.

@@ -18,14 +18,29 @@ class Converter {
   Converter(std::string name, fs::path base, core::Origins& origins)
       : name_(std::move(name)), base_(std::move(base)), origins_(origins) {}
 
+  /// @throws core::UsageError for a tree too deep or too large, such as that of an alias within its own anchor.
   Json convert(const YAML::Node& node, const std::string& path) {
+    if (depth_ >= most_deep || ++nodes_ > most_nodes) {
+      throw core::UsageError(fmt::format("{}: more than {} levels deep or {} values, its aliases written out",
+                                         place(node), most_deep, most_nodes));
+    }
     origins_[path] = {place(node), base_};
+    ++depth_;
+    Json value = collection_or_scalar(node, path);
+    --depth_;
+    return value;
+  }
+
+ private:
+  static constexpr int most_deep = 64;
+  static constexpr int most_nodes = 100000;
+
+  Json collection_or_scalar(const YAML::Node& node, const std::string& path) {
     if (node.IsMap()) return mapping(node, path);
     if (node.IsSequence()) return sequence(node, path);
     return node.IsScalar() ? scalar(node) : Json();
   }
 
- private:
   std::string place(const YAML::Node& node) const {
     return node.Mark().is_null() || name_.starts_with("--") ? name_ : fmt::format("{}:{}", name_, node.Mark().line + 1);
   }
@@ -55,7 +70,8 @@ class Converter {
     if (text == "false" || text == "False") return false;
     int64_t whole = 0;
     const auto* end = text.data() + text.size();
-    if (std::from_chars(text.data(), end, whole).ptr == end) return whole;
+    if (const auto read = std::from_chars(text.data(), end, whole); read.ptr == end && read.ec == std::errc())
+      return whole;
     double number = 0;
     return YAML::convert<double>::decode(node, number) ? Json(number) : Json(text);
   }
@@ -63,6 +79,8 @@ class Converter {
   std::string name_;
   fs::path base_;
   core::Origins& origins_;
+  int depth_ = 0;
+  int nodes_ = 0;
 };
 
 }  // namespace

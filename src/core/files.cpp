@@ -57,20 +57,20 @@ void sync_folder(const std::filesystem::path& folder) {
   if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) fail("sync", folder);
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable) {
   auto beside = path;
   beside += fmt::format(".tmp-{}", ::getpid());
   try {
     const Descriptor descriptor(beside, O_WRONLY | O_CREAT | O_TRUNC);
     if (descriptor.get() < 0) fail("write", path);
     write_all(descriptor.get(), bytes, path);
-    if (::fsync(descriptor.get()) != 0) fail("write", path);
+    if (durable == Durable::yes && ::fsync(descriptor.get()) != 0) fail("write", path);
     if (::rename(beside.c_str(), path.c_str()) != 0) fail("write", path);
   } catch (...) {
     ::unlink(beside.c_str());
     throw;
   }
-  sync_folder(path.parent_path());
+  if (durable == Durable::yes) sync_folder(path.parent_path());
 }
 
 void remove_unfinished(const std::filesystem::path& folder) {

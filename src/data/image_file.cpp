@@ -86,7 +86,7 @@ std::string encode_png(const at::Tensor& image_u8) {
 }
 
 void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {
-  core::write_file_atomically(path, encode_png(image_u8));
+  core::write_file_atomically(path, encode_png(image_u8), core::Durable::no);
 }
 
 at::Tensor resize(const at::Tensor& image_u8, int64_t height, int64_t width, Interpolation interpolation) {

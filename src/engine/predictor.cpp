@@ -2,9 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <spdlog/spdlog.h>
 
-#include <future>
+#include <algorithm>
 
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/checkpoint.h"
@@ -16,51 +17,23 @@ namespace codmoe::engine {
 
 namespace fs = std::filesystem;
 
-Predictor::Predictor(model::Detector model, c10::Device device, int64_t size, const EngineOptions& engine)
-    : model_(std::move(model)), device_(device), size_(size), engine_(engine), layers_(expert_layers(*model_)) {}
-
-std::vector<at::Tensor> Predictor::predict(const std::vector<at::Tensor>& images) {
-  const at::NoGradGuard no_grad;
-  model_->eval();
-  std::vector<at::Tensor> inputs;
-  for (const auto& image : images) {
-    inputs.push_back(data::resize(image, size_, size_, data::Interpolation::area).permute({2, 0, 1}));
-  }
-  const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  const auto batch = model::to_unit_range(at::stack(inputs).to(device_)).contiguous(format);
-  model::DetectorOutput output;
-  {
-    const AutocastScope autocast(device_.type(), engine_.precision);
-    output = model_->forward(batch);
-  }
-  routings_ = std::move(output.routings);
-  const auto finest_b1hw = output.logits.front().to(at::kFloat);
-  std::vector<at::Tensor> maps;
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    const auto logits = finest_b1hw.narrow(0, static_cast<int64_t>(i), 1);
-    const auto full = ops::resize_bilinear(logits, images[i].size(0), images[i].size(1));
-    maps.push_back((full.sigmoid() * 255).round().to(at::kByte).squeeze(0).squeeze(0).cpu());
-  }
-  return maps;
+std::vector<at::Tensor> PredictedBatch::maps() const {
+  if (copied_) copied_->synchronize();
+  return maps_;
 }
 
-std::vector<std::vector<report::ExpertUse>> Predictor::expert_use() const {
-  if (routings_.empty()) return {};
-  std::vector<at::Tensor> choices_be;  // share, weight, share, weight… of layer after layer
-  for (const auto& routing : routings_) {
-    const auto choices = moe::image_choices(routing);
-    choices_be.insert(choices_be.end(), {choices.share_be, choices.weight_be});
-  }
-  const auto host = at::stack(choices_be, 1).to(at::kCPU, at::kDouble).contiguous();  // [B, 2 * layers, E]
-  const auto experts = host.size(2);
-  const auto* next = host.const_data_ptr<double>();
+std::vector<std::vector<report::ExpertUse>> PredictedBatch::expert_use() const {
+  if (!choices_.defined()) return {};
+  if (copied_) copied_->synchronize();
+  const auto experts = choices_.size(2);
+  const auto* next = choices_.const_data_ptr<double>();
   const auto take = [&] {
     next += experts;
     return std::vector<double>(next - experts, next);
   };
-  std::vector<std::vector<report::ExpertUse>> images(static_cast<std::size_t>(host.size(0)));
+  std::vector<std::vector<report::ExpertUse>> images(static_cast<std::size_t>(choices_.size(0)));
   for (auto& image : images) {
-    for (std::size_t layer = 0; layer < routings_.size(); ++layer) {
+    for (int64_t layer = 0; layer < choices_.size(1) / 2; ++layer) {
       auto share = take();
       image.push_back({.share = std::move(share), .weight = take()});
     }
@@ -68,7 +41,109 @@ std::vector<std::vector<report::ExpertUse>> Predictor::expert_use() const {
   return images;
 }
 
-Predictor load_predictor(const fs::path& step_folder, c10::Device device) {
+namespace {
+
+/// float64 [B, 2 * layers, E]: share, weight, share, weight… of layer after layer.
+at::Tensor choices_of(const std::vector<moe::Routing>& routings) {
+  std::vector<at::Tensor> choices_be;
+  for (const auto& routing : routings) {
+    const auto choices = moe::image_choices(routing);
+    choices_be.insert(choices_be.end(), {choices.share_be, choices.weight_be});
+  }
+  return at::stack(choices_be, 1).to(at::kDouble).contiguous();
+}
+
+/// On the CPU, where on CUDA it only is once the stream is that far.
+at::Tensor queue_copy(const at::Tensor& tensor) {
+  if (tensor.is_cpu()) return tensor;
+  const auto host = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(tensor.is_cuda()));
+  return host.copy_(tensor, /*non_blocking=*/true);
+}
+
+/// uint8 [H, W] each of probabilities [1, 1, H, W], in one copy.
+std::vector<at::Tensor> queue_maps(const std::vector<at::Tensor>& probabilities) {
+  std::vector<at::Tensor> flat;
+  for (const auto& p : probabilities) flat.push_back((p * 255).round().to(at::kByte).flatten());
+  const auto bytes = queue_copy(at::cat(flat));
+  std::vector<at::Tensor> maps;
+  int64_t first = 0;
+  for (const auto& p : probabilities) {
+    maps.push_back(bytes.narrow(0, first, p.numel()).view({p.size(2), p.size(3)}));
+    first += p.numel();
+  }
+  return maps;
+}
+
+}  // namespace
+
+Predictor::Predictor(model::Detector model, c10::Device device, int64_t size, const EngineOptions& engine,
+                     const TestTimeOptions& test_time)
+    : model_(std::move(model)),
+      device_(device),
+      engine_(engine),
+      test_time_(test_time),
+      layers_(expert_layers(*model_)) {
+  for (const double scale : test_time.scales) sizes_.push_back(scaled_size(size, scale));
+}
+
+PredictorInput Predictor::prepare(const at::Tensor& image) const {
+  PredictorInput input{.height = image.size(0), .width = image.size(1), .resized = {}};
+  for (const auto size : sizes_) input.resized.push_back(data::resize(image, size, size, data::Interpolation::area));
+  return input;
+}
+
+/// float [B, 3, S, S] in [0, 1], on the device. Of rows of colours the channels-last batch is a view.
+at::Tensor Predictor::upload(const std::vector<PredictorInput>& images, std::size_t scale) const {
+  const auto size = sizes_[scale];
+  const auto memory = at::TensorOptions(at::kByte).pinned_memory(device_.is_cuda());
+  const auto batch_bssc = at::empty({std::ssize(images), size, size, 3}, memory);
+  auto* row = batch_bssc.mutable_data_ptr<uint8_t>();
+  for (const auto& image : images) {
+    const auto& pixels = image.resized[scale];
+    row = std::copy_n(pixels.const_data_ptr<uint8_t>(), pixels.numel(), row);
+  }
+  const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const auto on_device = batch_bssc.to(device_, /*non_blocking=*/true).permute({0, 3, 1, 2});
+  return model::to_unit_range(on_device).contiguous(format);
+}
+
+/// [B, 1, h, w]; `routings` are set where they are still empty.
+at::Tensor Predictor::finest_logits(const at::Tensor& batch_b3ss, std::vector<moe::Routing>& routings) {
+  const AutocastScope autocast(device_.type(), engine_.precision);
+  auto output = model_->forward(batch_b3ss);
+  if (routings.empty()) routings = std::move(output.routings);
+  return output.logits.front().to(at::kFloat);
+}
+
+PredictedBatch Predictor::predict(const std::vector<PredictorInput>& images) {
+  const at::NoGradGuard no_grad;
+  model_->eval();
+  std::vector<moe::Routing> routings;
+  std::vector<at::Tensor> sums(images.size());  // of probabilities, [1, 1, H, W]
+  const auto add_view = [&](const at::Tensor& logits_b1hw) {
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      const auto logits = logits_b1hw.narrow(0, static_cast<int64_t>(i), 1);
+      const auto p = ops::resize_bilinear(logits, images[i].height, images[i].width).sigmoid();
+      sums[i] = sums[i].defined() ? sums[i] + p : p;
+    }
+  };
+  for (std::size_t scale = 0; scale < sizes_.size(); ++scale) {
+    const auto input = upload(images, scale);
+    add_view(finest_logits(input, routings));
+    if (test_time_.flip) add_view(finest_logits(input.flip(3), routings).flip(3));
+  }
+  const auto views = sizes_.size() * (test_time_.flip ? 2 : 1);
+  for (auto& sum : sums) sum = sum / static_cast<double>(views);
+  PredictedBatch batch;
+  batch.maps_ = queue_maps(sums);
+  if (!routings.empty()) batch.choices_ = queue_copy(choices_of(routings));
+  if (device_.is_cpu()) return batch;
+  batch.copied_.emplace(device_.type());
+  batch.copied_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  return batch;
+}
+
+Predictor load_predictor(const fs::path& step_folder, c10::Device device, const TestTimeOptions& test_time) {
   TrainOptions options;
   core::read_options(read_state(step_folder).config, {{"", {(step_folder / "state.json").string(), {}}}}, options);
   options.model.backbone.weights.clear();  // the checkpoint holds them
@@ -79,60 +154,7 @@ Predictor load_predictor(const fs::path& step_folder, c10::Device device) {
   model->to(device);
   if (options.engine.channels_last) to_channels_last(*model);
   set_precision(options.engine.precision);
-  return {model, device, options.data.loader.size, options.engine};
-}
-
-namespace {
-
-using Decoded = std::vector<std::future<at::Tensor>>;
-
-Decoded decode(const std::vector<fs::path>& files, std::size_t first, std::size_t count) {
-  Decoded batch;
-  for (std::size_t i = first; i < std::min(first + count, files.size()); ++i) {
-    batch.push_back(std::async(std::launch::async, [&file = files[i]] { return data::read_image(file); }));
-  }
-  return batch;
-}
-
-}  // namespace
-
-void predict_files(Predictor& predictor, const std::vector<fs::path>& files, int64_t batch_size,
-                   const std::function<void(std::size_t, std::vector<at::Tensor>)>& use) {
-  const auto step = static_cast<std::size_t>(batch_size);
-  auto ahead = decode(files, 0, step);
-  for (std::size_t first = 0; first < files.size(); first += step) {
-    std::vector<at::Tensor> images;
-    for (auto& image : ahead) images.push_back(image.get());
-    ahead = decode(files, first + step, step);
-    use(first, predictor.predict(images));
-  }
-}
-
-void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
-                      report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
-  evaluation.set_layers(predictor.layers());
-  std::vector<fs::path> files;
-  for (const auto& item : dataset.items()) files.push_back(item.image);
-  std::vector<std::future<report::ImageResult>> scoring;
-  const auto collect = [&] {
-    for (auto& result : scoring) evaluation.add(name, result.get());
-    scoring.clear();
-  };
-  predict_files(predictor, files, batch_size, [&](std::size_t first, std::vector<at::Tensor> maps) {
-    collect();  // of the batch before: it was scored while this one was predicted
-    auto uses = predictor.expert_use();
-    uses.resize(maps.size());  // without MoE layers there are none
-    for (std::size_t i = 0; i < maps.size(); ++i) {
-      scoring.push_back(std::async(std::launch::async, [&item = dataset.items()[first + i], map = maps[i],
-                                                        use = std::move(uses[i]), &evaluation]() mutable {
-        auto result = report::score_item(item, map, evaluation.options());
-        result.expert_use = std::move(use);
-        return result;
-      }));
-    }
-    if (progress) progress(static_cast<int64_t>(first + maps.size()));
-  });
-  collect();
+  return {model, device, options.data.loader.size, options.engine, test_time};
 }
 
 }  // namespace codmoe::engine

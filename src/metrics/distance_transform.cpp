@@ -1,6 +1,9 @@
 #include "codmoe/metrics/distance_transform.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "vector_clones.h"
 
 namespace codmoe::metrics {
 namespace {
@@ -22,44 +25,72 @@ int32_t first_nearer(const Site& last, const Site& next) {
   return doubled < 0 ? 0 : static_cast<int32_t>(doubled / (2.0 * (next.column - last.column))) + 1;
 }
 
-}  // namespace
-
-NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_t width)
-    : height_(static_cast<int32_t>(height)),
-      width_(static_cast<int32_t>(width)),
-      nearest_row_(static_cast<std::size_t>(height * width)),
-      envelope_(static_cast<std::size_t>(width) + 1),
-      start_(static_cast<std::size_t>(width) + 1) {
-  std::vector<int16_t> seen(static_cast<std::size_t>(width), -1);
+Box bounding_box(const uint8_t* mask, int64_t height, int64_t width) {
+  Box box{height, 0, width, 0};
   for (int64_t i = 0; i < height; ++i) {
-    const uint8_t* in = mask + i * width;
-    int16_t* out = nearest_row_.data() + i * width;
-    const auto here = static_cast<int16_t>(i);
-    for (std::size_t j = 0; j < seen.size(); ++j) out[j] = seen[j] = in[j] ? here : seen[j];
+    const uint8_t* row = mask + i * width;
+    const uint8_t* end = row + width;
+    const auto* first = static_cast<const uint8_t*>(std::memchr(row, 1, static_cast<std::size_t>(width)));
+    if (first == nullptr) continue;
+    while (end[-1] == 0) --end;
+    box = {std::min(box.top, i), i + 1, std::min<int64_t>(box.left, first - row),
+           std::max<int64_t>(box.right, end - row)};
   }
-  std::fill(seen.begin(), seen.end(), int16_t{-1});
-  for (int64_t i = height; i-- > 0;) {
-    const uint8_t* in = mask + i * width;
-    int16_t* out = nearest_row_.data() + i * width;
-    const auto here = static_cast<int16_t>(i);
-    for (std::size_t j = 0; j < seen.size(); ++j) {
-      const int16_t below = seen[j] = in[j] ? here : seen[j];
-      // A column without foreground has -1 in both.
-      const bool nearer = below >= 0 && (out[j] < 0 || below - here < here - out[j]);
-      out[j] = nearer ? below : out[j];
-    }
+  return box;
+}
+
+// Row `i` of the nearest rows by the row before it, from the top.
+CODMOE_VECTOR_CLONES void nearest_above(const uint8_t* mask, int16_t i, int16_t* seen, int16_t* out, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) out[j] = seen[j] = mask[j] != 0 ? i : seen[j];
+}
+
+// The same from the bottom, where it is nearer.
+CODMOE_VECTOR_CLONES void nearest_below(const uint8_t* mask, int16_t i, int16_t* seen, int16_t* out, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const int16_t below = seen[j] = mask[j] != 0 ? i : seen[j];
+    // A column without foreground has -1 in both.
+    const bool nearer = below >= 0 && (out[j] < 0 || below - i < i - out[j]);
+    out[j] = nearer ? below : out[j];
   }
 }
 
-void NearestForeground::collect_sites(int32_t i) {
-  const int16_t* nearest = nearest_row_.data() + static_cast<int64_t>(i) * width_;
-  sites_ = 0;
-  for (int32_t j = 0; j < width_; ++j) {
-    const int32_t row = nearest[j];
-    const bool enclosed = row == i && j > 0 && j + 1 < width_ && nearest[j - 1] == i && nearest[j + 1] == i;
-    envelope_[sites_] = {j, row, (row - i) * (row - i)};
-    sites_ += row >= 0 && !enclosed ? 1 : 0;  // an enclosed pixel is nearest to itself alone
+}  // namespace
+
+NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_t width)
+    : width_(static_cast<int32_t>(width)),
+      box_(bounding_box(mask, height, width)),
+      nearest_row_(static_cast<std::size_t>(box_.height() * box_.width())),
+      envelope_(static_cast<std::size_t>(box_.width()) + 1),
+      start_(static_cast<std::size_t>(box_.width()) + 1) {
+  const auto n = static_cast<std::size_t>(box_.width());
+  const auto out = [&](int64_t i) { return nearest_row_.data() + (i - box_.top) * box_.width(); };
+  std::vector<int16_t> seen(n, -1);
+  for (int64_t i = box_.top; i < box_.bottom; ++i) {
+    nearest_above(mask + i * width + box_.left, static_cast<int16_t>(i), seen.data(), out(i), n);
   }
+  std::fill(seen.begin(), seen.end(), int16_t{-1});
+  for (int64_t i = box_.bottom; i-- > box_.top;) {
+    nearest_below(mask + i * width + box_.left, static_cast<int16_t>(i), seen.data(), out(i), n);
+  }
+}
+
+// By columns of the box; of a row outside it those of its edge.
+const int16_t* NearestForeground::nearest_rows(int32_t i) const {
+  return nearest_row_.data() + (std::clamp<int64_t>(i, box_.top, box_.bottom - 1) - box_.top) * box_.width();
+}
+
+void NearestForeground::collect_sites(int32_t i) {
+  const int16_t* nearest = nearest_rows(i);
+  const auto left = static_cast<int32_t>(box_.left);
+  const auto width = static_cast<int32_t>(box_.width());
+  std::size_t n = 0;
+  for (int32_t j = 0; j < width; ++j) {
+    const int32_t row = nearest[j];
+    const bool enclosed = row == i && j > 0 && j + 1 < width && nearest[j - 1] == i && nearest[j + 1] == i;
+    envelope_[n] = {left + j, row, (row - i) * (row - i)};
+    n += row >= 0 && !enclosed ? 1 : 0;  // an enclosed pixel is nearest to itself alone
+  }
+  sites_ = n;
 }
 
 void NearestForeground::drop_hidden_sites() {
@@ -92,11 +123,11 @@ void NearestForeground::row(int64_t i, int32_t* index, int32_t* squared_distance
       squared_distance[j] = (j - site.column) * (j - site.column) + site.height;
     }
   }
-  if (onwards) return;
-  const int16_t* nearest = nearest_row_.data() + i * width_;
-  for (int32_t j = 0; j < width_; ++j) {
-    index[j] = nearest[j] == here ? here * width_ + j : index[j];
-    squared_distance[j] = nearest[j] == here ? 0 : squared_distance[j];
+  if (here < box_.top || here >= box_.bottom) return;
+  const int16_t* nearest = nearest_rows(here);
+  for (auto j = static_cast<int32_t>(box_.left); j < static_cast<int32_t>(box_.right); ++j, ++nearest) {
+    index[j] = *nearest == here ? here * width_ + j : index[j];
+    squared_distance[j] = *nearest == here ? 0 : squared_distance[j];
   }
 }
 

@@ -1,5 +1,6 @@
 #include "codmoe/config/yaml.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -76,6 +77,19 @@ TEST(Yaml, BrokenFilesAreNamed) {
   expect_parts(message_of("seed: 1\nmoe: {top_k: 2\n"), {"run.yaml:"});
   expect_parts(message_of("seed: 1\nseed: 2\n"), {"run.yaml:2", "seed", "twice"});
   EXPECT_THROW(read_yaml("no/such/file.yaml"), core::UsageError);
+}
+
+TEST(Yaml, FilesThatWouldGrowWithoutEndAreRefused) {
+  expect_parts(message_of("data: &x {train: *x}\n"), {"run.yaml:1", "levels deep"});
+  std::string laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 9; ++i) {
+    laughs += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+  }
+  expect_parts(message_of(laughs), {"run.yaml:", "values"});
+}
+
+TEST(Yaml, ANumberTooLargeIsNotZero) {
+  expect_parts(message_of("seed: 99999999999999999999\n"), {"run.yaml:1", "seed"});
 }
 
 TEST(Yaml, OverridesWinAndAreNamed) {

@@ -66,10 +66,9 @@ TEST(Predictor, SaysWhatEachImageUsed) {
   EXPECT_EQ(predictor.layers().size(), 2U);
   EXPECT_EQ(predictor.layers()[1].name, "moe.1");
   EXPECT_EQ(predictor.layers()[0].experts, model_options.moe.experts);
-  std::vector<at::Tensor> images;
-  for (int i = 0; i < 5; ++i) images.push_back(at::randint(256, {40, 50, 3}, at::kByte));
-  predictor.predict(images);
-  const auto uses = predictor.expert_use();
+  std::vector<PredictorInput> images;
+  for (int i = 0; i < 5; ++i) images.push_back(predictor.prepare(at::randint(256, {40, 50, 3}, at::kByte)));
+  const auto uses = predictor.predict(images).expert_use();
   ASSERT_EQ(uses.size(), 5U);
   for (const auto& image : uses) {
     ASSERT_EQ(image.size(), 2U);
@@ -85,8 +84,7 @@ TEST(Predictor, WithoutMoeLayersNothingWasUsed) {
   auto options = testing::small_options("unused");
   options.model.moe_strides = {};
   Predictor predictor(model::Detector(options.model), c10::kCPU, 64, options.engine);
-  predictor.predict({at::zeros({40, 50, 3}, at::kByte)});
-  EXPECT_TRUE(predictor.expert_use().empty());
+  EXPECT_TRUE(predictor.predict({predictor.prepare(at::zeros({40, 50, 3}, at::kByte))}).expert_use().empty());
   EXPECT_TRUE(predictor.layers().empty());
 }
 

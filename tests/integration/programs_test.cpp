@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "codmoe/core/safetensors.h"
+#include "codmoe/data/image_file.h"
 #include "integration/program.h"
 #include "support/temporary_folder.h"
 
@@ -91,6 +92,47 @@ TEST_F(Programs, CheckpointAndWrittenMasksScoreTheSame) {
   }
   EXPECT_TRUE(fs::exists(*folder_ / "report" / "index.html"));
   EXPECT_TRUE(fs::exists(*folder_ / "report" / "images.csv"));
+}
+
+TEST_F(Programs, ABrokenPhotographDoesNotStopTheOthers) {
+  fs::create_directories(*folder_ / "photos");
+  fs::copy_file(*folder_ / "data/Imgs/synth_00000.png", *folder_ / "photos/K\u00e4fer 1.png");
+  fs::copy_file(*folder_ / "data/Imgs/synth_00001.png", *folder_ / "photos/z.png");
+  std::ofstream(*folder_ / "photos/broken.jpg") << "no picture";
+  const auto run = [&](const std::string& more) {
+    return run_program("codmoe-predict", "--device cpu --checkpoint " + path("run") + " " + more);
+  };
+  const auto soft = run("--output " + path("soft") + " --overlay --batch-size 1 " + path("photos/*"));
+  EXPECT_EQ(soft.exit_code, 1);
+  EXPECT_NE(soft.output.find("broken.jpg"), std::string::npos) << soft.output;
+  EXPECT_NE(soft.output.find("1 of 3 images could not be read"), std::string::npos) << soft.output;
+  const auto mask =
+      run("--output " + path("hard") + " --format mask " + path("photos/z.png") + " " + path("photos/K*"));
+  EXPECT_EQ(mask.exit_code, 0) << mask.output;
+  for (const auto* name : {"K\u00e4fer 1", "z"}) {
+    EXPECT_TRUE(fs::exists(*folder_ / "soft" / (std::string(name) + ".overlay.png"))) << name;
+    const auto levels = data::read_mask(*folder_ / "soft" / (std::string(name) + ".png"));
+    const auto binary = data::read_mask(*folder_ / "hard" / (std::string(name) + ".png"));
+    EXPECT_TRUE(binary.equal(levels.ge(128) * 255)) << name;
+  }
+}
+
+TEST_F(Programs, PredictionRefusesWhatWouldGoWrong) {
+  std::ofstream(*folder_ / "a_file") << "x";
+  fs::create_directories(*folder_ / "twins");
+  for (const auto* name : {"a.png", "a.jpg"}) std::ofstream(*folder_ / "twins" / name) << "x";
+  for (const auto& [arguments, code, said] :
+       {std::tuple{"--output " + path("o") + " " + path("nowhere"), 2, "no such file or folder"},
+        {"--output " + path("o") + " " + path("data/*.gif"), 2, "matches no file"},
+        {"--output " + path("o") + " " + path("twins"), 2, "a.jpg and"},
+        {"--output " + path("data/Imgs") + " " + path("data/Imgs"), 2, "overwritten by its own map"},
+        {"--output " + path("o") + " --scales 9 " + path("data/Imgs"), 2, "--scales must lie between"},
+        {"--output " + path("a_file/o") + " " + path("data/Imgs"), 1, "cannot be written into"}}) {
+    const auto result = run_program("codmoe-predict", "--device cpu --checkpoint " + path("run") + " " + arguments);
+    EXPECT_EQ(result.exit_code, code) << arguments << ": " << result.output;
+    EXPECT_NE(result.output.find(said), std::string::npos) << result.output;
+    EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
+  }
 }
 
 TEST_F(Programs, RoutingOfEachImageIsWritten) {

@@ -7,8 +7,12 @@
 
 namespace codmoe::core {
 
-/// Writes beside `path`, syncs to disk, then renames over it. @throws Error naming the path and the system's reason.
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// Whether a file has to survive a power cut that follows at once; making sure takes milliseconds.
+enum class Durable { yes, no };
+
+/// Writes beside `path`, syncs to disk where `durable`, then renames over it. @throws Error naming the path and the
+/// system's reason.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable = Durable::yes);
 
 /// Removes from `folder` what write_file_atomically() and others of a killed process left beside their targets: entries
 /// with ".tmp-" in their names. To be called where no other process writes there.

@@ -31,7 +31,8 @@ at::Tensor read_mask(const std::filesystem::path& path);
 /// The bytes of a PNG file of [H, W] (grey) or [H, W, 3] (RGB) uint8. @throws c10::Error for another shape or dtype.
 std::string encode_png(const at::Tensor& image_u8);
 
-/// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file.
+/// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file; not
+/// synced to disk.
 /// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.
 void write_png(const std::filesystem::path& path, const at::Tensor& image_u8);
 
