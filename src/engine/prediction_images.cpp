@@ -30,7 +30,7 @@ std::vector<tfevents::Image> prediction_images(Predictor& predictor, const data:
   for (int64_t i = 0; i < count; ++i) {
     const auto& item = dataset.item(i * dataset.size() / count);
     const auto photograph = data::read_image(item.image);
-    pictures.push_back(picture(item, photograph, predictor.predict({photograph}).front()));
+    pictures.push_back(picture(item, photograph, predictor.predict({predictor.prepare(photograph)}).maps().front()));
   }
   return pictures;
 }
