@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
         app.add_option("--threads", args.threads, "that decode, and as many that write; 0: one a core")
             ->check(CLI::Range(0, 1024))
             ->capture_default_str();
-        app.add_option("--format", args.format, "soft: the probability; mask: 255 where it is above one half, else 0")
+        app.add_option("--format", args.format, "soft: the probability; mask: 255 where it is one half or more, else 0")
             ->check(CLI::IsMember({"soft", "mask"}))
             ->capture_default_str();
         app.add_option("--tta", args.tta, "flip: the mean with the mirror image")

@@ -14,7 +14,7 @@ def row(folder):
     cells = []
     for key in COLUMNS:
         mean, sd = scores['mean'][key], scores['sd'].get(key)
-        cells.append(f'{mean:.4f}' + (f' ± {sd:.4f}' if sd is not None else ''))
+        cells.append('–' if mean is None else f'{mean:.4f}' + (f' ± {sd:.4f}' if sd is not None else ''))
     return [(folder / 'name.txt').read_text(encoding='utf-8').strip(), str(len(scores['seeds'])), *cells]
 
 

@@ -40,7 +40,7 @@ Kind kind_of(const core::TensorMap& tensors, bool fits) {
     return next != tensors.end() && next->first.starts_with(prefix);
   };
   if (has("backbone.") && has("decoder.")) return Kind::detector;
-  if (has("exp_avg.") && has("exp_avg_sq.")) return Kind::optimizer;
+  if (has("step.") && tensors.contains("skipped")) return Kind::optimizer;
   return fits ? Kind::backbone : Kind::other;
 }
 

@@ -59,7 +59,7 @@ void make_folder(const fs::path& folder) {
   throw core::Error(fmt::format("--output {}: cannot be written into: {}", folder.string(), reason));
 }
 
-/// 255 where p > 1/2, that is from 128 on.
+/// 255 where p >= 1/2, that is from 128 on.
 at::Tensor binary(const at::Tensor& map_hw) {
   auto mask = at::empty_like(map_hw);
   const auto* level = map_hw.const_data_ptr<uint8_t>();

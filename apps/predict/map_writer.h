@@ -13,7 +13,7 @@ namespace codmoe::apps {
 
 enum class MapFormat {
   soft,  ///< the probability, 0 ... 255
-  mask   ///< 255 where the probability is above one half, else 0
+  mask   ///< 255 where the probability is one half or more, else 0
 };
 
 struct MapWriterOptions {

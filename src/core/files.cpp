@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <vector>
 
@@ -74,9 +75,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 }
 
 void remove_unfinished(const std::filesystem::path& folder) {
+  static const std::regex written_beside(R"(\.tmp-[0-9]+(-old)?$)");
   std::vector<std::filesystem::path> unfinished;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().filename().string().find(".tmp-") != std::string::npos) unfinished.push_back(entry.path());
+    if (std::regex_search(entry.path().filename().string(), written_beside)) unfinished.push_back(entry.path());
   }
   for (const auto& path : unfinished) std::filesystem::remove_all(path);
 }

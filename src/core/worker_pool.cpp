@@ -1,15 +1,27 @@
 #include "codmoe/core/worker_pool.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <system_error>
+
+#include "codmoe/core/error.h"
 
 namespace codmoe::core {
 
 WorkerPool::WorkerPool(int64_t threads) {
   if (threads == 0) threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  for (int64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& failure) {
+    stop();
+    throw Error(fmt::format("{} threads can't be had: {}", threads, failure.code().message()));
+  }
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { stop(); }
+
+void WorkerPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     quit_ = true;

@@ -89,7 +89,7 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optim
   fs::create_directories(fresh);
   try {
     auto optimizer_state = optimizer.state();
-    optimizer_state.merge(random_state());
+    optimizer_state.merge(random_state(optimizer.device()));
     core::save_safetensors(fresh / "model.safetensors", nn::state_dict(model));
     core::save_safetensors(fresh / "optimizer.safetensors", optimizer_state);
     if (average != nullptr) core::save_safetensors(fresh / kAverageFile, average->state());
@@ -219,7 +219,7 @@ void restore_optimizer(const fs::path& step_folder, Optimizer& optimizer) {
     if (auto node = tensors.extract(key)) random.insert(std::move(node));
   }
   optimizer.load_state(tensors);
-  restore_random_state(random);
+  restore_random_state(random, optimizer.device());
 }
 
 void restore_average(const fs::path& step_folder, WeightAverage* average) {

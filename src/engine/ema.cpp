@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -58,8 +59,12 @@ AveragedWeights::AveragedWeights(WeightAverage* average) : average_(average) {
 
 AveragedWeights::~AveragedWeights() {
   if (average_ == nullptr) return;
-  const at::NoGradGuard no_grad;
-  at::_foreach_copy_(average_->values_, own_);
+  try {
+    const at::NoGradGuard no_grad;
+    at::_foreach_copy_(average_->values_, own_);
+  } catch (const std::exception& failure) {  // the device has failed: what threw before says so
+    spdlog::error("the weights could not be put back: {}", failure.what());
+  }
 }
 
 }  // namespace codmoe::engine

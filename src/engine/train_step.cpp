@@ -33,7 +33,7 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       uncertainty_coefficient_(at::zeros({}, at::device(device))),
       average_weight_(at::zeros({}, at::device(device))) {
   if (engine_.ema.decay > 0) average_.emplace(*model_);
-  if (!wants_graph()) return;
+  if (!wants_graph() || model_->backbone().restores_random_state()) return;
   for (auto& layer : model_->moe_layers()) layer->train_without_waiting();
 }
 

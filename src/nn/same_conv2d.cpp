@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 
 #include "codmoe/ops/depthwise_conv.h"
 
@@ -27,11 +26,7 @@ at::Tensor SameConv2dImpl::forward(const at::Tensor& x_bchw) {
   const auto columns = same_padding(x_bchw.size(3), kernel[1], stride[1], dilation[1]);
   const ops::Border border{rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
   if (is_depthwise()) return ops::depthwise_conv(x_bchw, weight, stride[0], border);
-  const bool symmetric = rows % 2 == 0 && columns % 2 == 0;  // then the convolution pads by itself, without a copy
-  const auto padded =
-      symmetric ? x_bchw : at::constant_pad_nd(x_bchw, {border.left, border.right, border.top, border.bottom});
-  const std::array<int64_t, 2> padding{symmetric ? border.top : 0, symmetric ? border.left : 0};
-  return at::conv2d(padded, weight, bias, stride, padding, dilation, options.groups());
+  return ops::convolve_with_border(x_bchw, weight, bias, stride, border, dilation, options.groups());
 }
 
 bool SameConv2dImpl::is_depthwise() const {

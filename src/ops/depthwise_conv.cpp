@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <limits>
 
 #include "codmoe/ops/linear.h"
@@ -20,14 +19,6 @@
 namespace codmoe::ops {
 
 namespace {
-
-at::Tensor plain(const at::Tensor& x_bchw, const at::Tensor& weight, int64_t stride, const Border& border) {
-  const bool symmetric = border.top == border.bottom && border.left == border.right;
-  const auto padded =
-      symmetric ? x_bchw : at::constant_pad_nd(x_bchw, {border.left, border.right, border.top, border.bottom});
-  const std::array<int64_t, 2> padding{symmetric ? border.top : 0, symmetric ? border.left : 0};
-  return at::conv2d(padded, weight, /*bias=*/{}, stride, padding, /*dilation=*/1, /*groups=*/x_bchw.size(1));
-}
 
 #ifdef CODMOE_CUDA
 
@@ -118,7 +109,7 @@ at::Tensor depthwise_conv(const at::Tensor& x_bchw, const at::Tensor& weight, in
     return DepthwiseConv::apply(x_bchw.to(product_type(x_bchw)), weight.to(at::kFloat).contiguous(), stride, border);
   }
 #endif
-  return plain(x_bchw, weight, stride, border);
+  return convolve_with_border(x_bchw, weight, /*bias=*/{}, stride, border, /*dilation=*/1, /*groups=*/x_bchw.size(1));
 }
 
 }  // namespace codmoe::ops

@@ -35,11 +35,17 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(DepthwiseConvGpu, GradientsOfWhatIsAskedFor) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
-  const auto x = test::randn({2, 8, 6, 6}, 1).to(c10::kCUDA, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
-  const auto weight = test::randn({8, 1, 3, 3}, 2).to(c10::kCUDA, at::kFloat).requires_grad_();
-  depthwise_conv(x, weight, 1, {1, 1, 1, 1}).sum().backward();
-  EXPECT_TRUE(weight.grad().defined());
-  EXPECT_FALSE(x.grad().defined());
+  const auto image = test::randn({2, 8, 6, 6}, 1).to(c10::kCUDA, at::kFloat);
+  const auto filter = test::randn({8, 1, 3, 3}, 2).to(c10::kCUDA, at::kFloat);
+  const auto gradients = [&](bool of_x, bool of_weight) {
+    const auto x = image.clone(at::MemoryFormat::ChannelsLast).requires_grad_(of_x);
+    const auto weight = filter.clone().requires_grad_(of_weight);
+    depthwise_conv(x, weight, 1, {1, 1, 1, 1}).sum().backward();
+    return std::pair(x.grad(), weight.grad());
+  };
+  const auto both = gradients(true, true);
+  EXPECT_TRUE(gradients(true, false).first.equal(both.first));
+  EXPECT_TRUE(gradients(false, true).second.equal(both.second));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ enum class Durable { yes, no };
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable = Durable::yes);
 
 /// Removes from `folder` what write_file_atomically() and others of a killed process left beside their targets: entries
-/// with ".tmp-" in their names. To be called where no other process writes there.
+/// whose names end in ".tmp-PROCESS". To be called where no other process writes there.
 void remove_unfinished(const std::filesystem::path& folder);
 
 /// @throws Error naming the path where it cannot be read.

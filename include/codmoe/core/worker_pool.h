@@ -39,6 +39,7 @@ class WorkerPool {
  private:
   void push(std::function<void()> task);
   void work();
+  void stop();
 
   std::mutex mutex_;
   std::condition_variable changed_;

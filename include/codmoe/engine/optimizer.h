@@ -49,6 +49,9 @@ class Optimizer {
   /// the device, so that a captured CUDA graph can hold it.
   void step(const at::Tensor& lr_factors, const at::Tensor& loss = {});
 
+  /// Where the parameters lie.
+  c10::Device device() const { return norm_.device(); }
+
   /// Of the last step, before clipping; a float32 scalar on the device, always at the same address, as are those below.
   const at::Tensor& gradient_norm() const { return norm_; }
   /// 1 where the last step was left out, else 0.

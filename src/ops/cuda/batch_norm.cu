@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   const bool enough = count > 1.0F;
   const float offset = sums.x / divisor;
   const float mean = value_at(norm, channel) + offset;
-  const float squares = fmaxf(sums.y - offset * sums.x, 0.0F);
+  float squares = sums.y - offset * sums.x;
+  if (squares < 0.0F) squares = 0.0F;  // by rounding
   const float inverse = enough ? rsqrtf(squares / divisor + running.eps) : 0.0F;
   const float scale = norm.weight[channel] * inverse;
   table[kNormMean * norm.channels + channel] = mean;
@@ -133,10 +134,11 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   if (running.batches != nullptr && channel == 0) *running.batches += 1;
 }
 
+/// NaN stays NaN, which fmaxf would hide.
 template <NormActivation kActivation>
 __device__ inline float activate(float z) {
-  if constexpr (kActivation == NormActivation::relu) return fmaxf(z, 0.0F);
-  if constexpr (kActivation == NormActivation::relu6) return fminf(fmaxf(z, 0.0F), 6.0F);
+  if constexpr (kActivation == NormActivation::relu) return z < 0.0F ? 0.0F : z;
+  if constexpr (kActivation == NormActivation::relu6) return z < 0.0F ? 0.0F : z > 6.0F ? 6.0F : z;
   if constexpr (kActivation == NormActivation::gelu) return gelu(z);
   return z;
 }
