@@ -5,6 +5,7 @@
 
 #include "codmoe/core/device.h"
 #include "codmoe/core/progress.h"
+#include "codmoe/data/pack.h"
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/predictor.h"
 #include "codmoe/report/folders.h"
@@ -56,14 +57,15 @@ struct Arguments {
   bool strict = false;
 };
 
-/// NAME=DIR, or NAME=FILE with a list of names that lies in the dataset's folder.
+/// NAME=DIR, NAME=FILE of a packed set, or NAME=FILE with a list of names that lies in the dataset's folder.
 std::pair<std::string, data::DatasetOptions> parse_data(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw core::UsageError(fmt::format("--data {}: must be NAME=DIR, or NAME=DIR/LIST.txt", text));
   }
   const fs::path path = text.substr(equals + 1);
-  if (fs::is_regular_file(path)) return {text.substr(0, equals), {.dir = path.parent_path(), .list = path}};
+  if (fs::is_regular_file(path) && !data::is_pack(path))
+    return {text.substr(0, equals), {.dir = path.parent_path(), .list = path}};
   return {text.substr(0, equals), {.dir = path, .list = {}}};
 }
 

@@ -15,6 +15,7 @@
 #include "codmoe/core/parallel.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/data/loader.h"
+#include "codmoe/data/packed_batches.h"
 
 namespace codmoe::bench {
 
@@ -54,6 +55,19 @@ DataPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset,
   };
 }
 
+DataPass over_packed_batches(const DataCaseOptions& options, const DatasetPtr& dataset, const c10::Device& device) {
+  const auto packed = std::make_shared<data::PackedBatches>(
+      std::make_shared<data::Samples>(dataset, options.loader.size), options.loader, options.augment,
+      static_cast<uint64_t>(options.seed), /*pinned=*/device.is_cuda());
+  return [packed, epoch = std::make_shared<int64_t>(0)] {
+    packed->start((*epoch)++, 0);
+    for (int64_t batch = 0; batch < packed->batches_per_epoch(); ++batch) {
+      packed->wait(batch);
+      packed->release();
+    }
+  };
+}
+
 DataPass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset,
                    const c10::Device& device) {
   const auto seed = static_cast<uint64_t>(options.seed);
@@ -67,6 +81,8 @@ DataPass make_pass(const DataCaseOptions& options, DataStage stage, const Datase
         const auto drawn = data::draw_augmentation(options.augment, core::mix_seed(seed, static_cast<uint64_t>(i)));
         data::apply_augmentation(data::read_sample(dataset->item(i)), options.loader.size, drawn);
       });
+    case DataStage::pack:
+      return over_packed_batches(options, dataset, device);
     case DataStage::deliver:
       return over_batches(options, dataset, data::Cache::none, device);
     case DataStage::ram:

@@ -84,18 +84,19 @@ namespace {
 
 using Decoded = std::vector<std::future<at::Tensor>>;
 
-Decoded decode(const std::vector<fs::path>& files, std::size_t first, std::size_t count) {
+/// `Source` is what data::read_image reads: a file or a dataset's item.
+template <class Source>
+Decoded decode(const std::vector<Source>& sources, std::size_t first, std::size_t count) {
   Decoded batch;
-  for (std::size_t i = first; i < std::min(first + count, files.size()); ++i) {
-    batch.push_back(std::async(std::launch::async, [&file = files[i]] { return data::read_image(file); }));
+  for (std::size_t i = first; i < std::min(first + count, sources.size()); ++i) {
+    batch.push_back(std::async(std::launch::async, [&source = sources[i]] { return data::read_image(source); }));
   }
   return batch;
 }
 
-}  // namespace
-
-void predict_files(Predictor& predictor, const std::vector<fs::path>& files, int64_t batch_size,
-                   const std::function<void(std::size_t, std::vector<at::Tensor>)>& use) {
+template <class Source>
+void predict_all(Predictor& predictor, const std::vector<Source>& files, int64_t batch_size,
+                 const std::function<void(std::size_t, std::vector<at::Tensor>)>& use) {
   const auto step = static_cast<std::size_t>(batch_size);
   auto ahead = decode(files, 0, step);
   for (std::size_t first = 0; first < files.size(); first += step) {
@@ -106,17 +107,23 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, int
   }
 }
 
+}  // namespace
+
+void predict_files(Predictor& predictor, const std::vector<fs::path>& files, int64_t batch_size,
+                   const std::function<void(std::size_t, std::vector<at::Tensor>)>& use) {
+  predict_all(predictor, files, batch_size, use);
+}
+
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
   evaluation.set_layers(predictor.layers());
-  std::vector<fs::path> files;
-  for (const auto& item : dataset.items()) files.push_back(item.image);
+  dataset.require_size(0);  // scores are of whole masks
   std::vector<std::future<report::ImageResult>> scoring;
   const auto collect = [&] {
     for (auto& result : scoring) evaluation.add(name, result.get());
     scoring.clear();
   };
-  predict_files(predictor, files, batch_size, [&](std::size_t first, std::vector<at::Tensor> maps) {
+  predict_all(predictor, dataset.items(), batch_size, [&](std::size_t first, std::vector<at::Tensor> maps) {
     collect();  // of the batch before: it was scored while this one was predicted
     auto uses = predictor.expert_use();
     uses.resize(maps.size());  // without MoE layers there are none

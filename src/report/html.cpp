@@ -82,9 +82,9 @@ void append_card(std::string& page, const ImageResult& result, const std::filesy
          "<div class=\"card\"><p><strong>{}</strong> IoU {:.3f}, S {:.3f}, MAE {:.3f}</p><div class=\"pictures\">\n",
          escape_markup(result.item.name), result.at("IoU"), result.at("Smeasure"), result.at("MAE"));
   if (!result.item.image.empty()) {
-    append_picture(page, shrink(data::read_image(result.item.image), report_thumbnail), "photograph", result, scratch);
+    append_picture(page, shrink(data::read_image(result.item), report_thumbnail), "photograph", result, scratch);
   }
-  append_picture(page, shrink(data::read_mask(result.item.mask), report_thumbnail), "mask", result, scratch);
+  append_picture(page, shrink(data::read_mask(result.item), report_thumbnail), "mask", result, scratch);
   if (result.thumbnail_hw.defined()) append_picture(page, result.thumbnail_hw, "prediction", result, scratch);
   page += "</div></div>\n";
 }

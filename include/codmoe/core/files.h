@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,8 @@ namespace codmoe::core {
 
 /// Writes beside `path`, syncs to disk, then renames over it. @throws Error naming the path and the system's reason.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// The same for bytes that lie in several pieces.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces);
 
 /// @throws Error naming the path where it cannot be read.
 std::string read_file(const std::filesystem::path& path);

@@ -36,6 +36,8 @@ class Trainer {
   void run_epoch(core::ProgressLine& line);
   void after_step(const at::Tensor& loss, core::ProgressLine& line);
   void finish_epoch();
+  /// How many of the epoch's batch rows hold other samples than they should, see data.on_error; warns where any do.
+  int64_t take_replaced();
   /// The epoch's load of each MoE layer by its number; warns of experts that were hardly used.
   core::Json take_loads();
   /// Not where they are those of the epoch before.
@@ -55,6 +57,7 @@ class Trainer {
   std::unique_ptr<RunLog> log_;
   at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
   int64_t loss_steps_ = 0;
+  int64_t replaced_ = 0;              // of this epoch
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
   std::map<std::string, std::vector<std::string>> rare_experts_;  // of the last epoch, by layer
