@@ -45,7 +45,7 @@ class Prefetch {
     int64_t claimed = 0;   ///< rows that a worker has taken
     int64_t finished = 0;  ///< rows that are filled, or failed
     int64_t failed_row = 0;
-    std::exception_ptr failure;
+    std::exception_ptr failure = nullptr;
   };
   struct Task {
     int64_t batch, row;

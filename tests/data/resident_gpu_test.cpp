@@ -7,7 +7,7 @@
 namespace codmoe::data {
 namespace {
 
-constexpr c10::Device kGpu{c10::kCUDA, 0};
+const c10::Device kGpu{c10::kCUDA, 0};
 
 class ResidentGpu : public FolderTest {
  protected:

@@ -70,6 +70,7 @@ class SkippingTest : public FolderTest {
   }
 
   LoaderOptions options_;
+  LogCapture quiet_;
 };
 
 TEST_F(SkippingTest, TheNextReadableSampleTakesThePlace) {
