@@ -86,7 +86,7 @@ void draw_and_recompute(TrainOptions& options) {
 }
 
 void skip_a_damaged_file(TrainOptions& options) {
-  std::ofstream(*fs::directory_iterator(options.data.train.dir / "Imgs")) << "no picture";
+  std::ofstream(fs::directory_iterator(options.data.train.dir / "Imgs")->path()) << "no picture";
   options.data.on_error = data::OnError::skip;
 }
 
