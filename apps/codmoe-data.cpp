@@ -18,9 +18,11 @@
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/image_file.h"
+#include "codmoe/data/pack.h"
 #include "codmoe/data/synth.h"
 #include "codmoe/report/doctor.h"
 #include "common/cli.h"
+#include "data/pack.h"
 #include "data/weights.h"
 
 namespace fs = std::filesystem;
@@ -137,11 +139,12 @@ void run_check(const std::vector<fs::path>& dirs, const CheckOutput& output) {
 
 void describe_dataset(const fs::path& dir, const fs::path& grid) {
   if (!grid.empty()) return data::write_png(grid, data::contact_sheet(data::Dataset({dir, {}})));
+  if (data::is_pack(dir)) return apps::describe_pack(dir);
   fmt::print("{}", report::format_examinations(std::vector{examine(dir)}));
 }
 
 void run_info(const fs::path& path, const fs::path& grid) {
-  if (!fs::is_directory(path)) {
+  if (!fs::is_directory(path) && !data::is_pack(path)) {
     apps::describe_weights(path);
   } else if (apps::is_checkpoint(path)) {
     apps::describe_checkpoint(path);
@@ -157,6 +160,8 @@ struct Command {
   std::vector<fs::path> dirs;
   CheckOutput check;
   fs::path grid;
+  data::DatasetOptions packed;
+  int64_t packed_size = 0;
   fs::path input;
   std::string backbone;
   std::function<void()> run;
@@ -171,8 +176,8 @@ void declare_weights(CLI::App& app, Command& command) {
   import->footer(
       "apps/convert/codmoe_convert.py makes safetensors of .pth and "
       ".pt files.");
-  import->callback([&] {
-    command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
+  import->callback(
+      [&] { command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
 };
 }  // namespace
 );
@@ -182,6 +187,21 @@ exported->add_option("CHECKPOINT", command.input, "run folder (its best checkpoi
 command.common.add_output(*exported, ".safetensors file to write");
 exported->get_option("--output")->required();
 exported->callback([&] { command.run = [&] { apps::export_backbone(command.input, command.common.output); }; });
+}
+
+void declare_pack(CLI::App& app, Command& command) {
+  auto* pack =
+      app.add_subcommand("pack", "Write a dataset's decoded samples into one file, which stands for the folder");
+  pack->add_option("DIR", command.packed.dir, "dataset folder")->required();
+  pack->add_option("--list", command.packed.list, "text file with the names to pack, one a line");
+  pack->add_option("--size", command.packed_size,
+                   "side of the batches: what is at least twice as large is reduced; 0: nothing is")
+      ->check(CLI::Range(0, 8192))
+      ->capture_default_str();
+  command.common.add_output(*pack, ".safetensors file to write");
+  pack->get_option("--output")->required();
+  pack->callback(
+      [&] { command.run = [&] { apps::pack(command.packed, command.packed_size, command.common.output); }; });
 }
 
 void declare(CLI::App& app, Command& command) {
@@ -208,12 +228,14 @@ void declare(CLI::App& app, Command& command) {
   check->add_option("--json", command.check.json, "write all findings and statistics to this file");
   check->add_option("--report", command.check.report, "write a page with thumbnails into this folder");
   check->callback([&] { command.run = [&] { run_check(command.dirs, command.check); }; });
-  auto* info = app.add_subcommand("info", "Describe a dataset, a checkpoint or a weights file");
-  info->add_option("PATH", command.input, "dataset folder, run or step folder, or .safetensors file")->required();
+  auto* info = app.add_subcommand("info", "Describe a dataset, a packed set, a checkpoint or a weights file");
+  info->add_option("PATH", command.input, "dataset folder or packed set, run or step folder, or .safetensors file")
+      ->required();
   info->add_option("--grid", command.grid,
                    "of a dataset: write a picture of samples with their masks "
                    "to this PNG file");
   info->callback([&] { command.run = [&] { run_info(command.input, command.grid); }; });
+  declare_pack(app, command);
   declare_weights(app, command);
 }
 

@@ -1,5 +1,6 @@
 #include "order.h"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,6 +43,25 @@ int64_t batch_count(const Dataset& dataset, const LoaderOptions& options) {
 Span batch_span(int64_t samples, const LoaderOptions& options, int64_t batch) {
   const int64_t first = batch * options.batch_size;
   return {first, std::min(options.batch_size, samples - first)};
+}
+
+std::vector<int64_t> rows_from(int64_t first, int64_t batches, int64_t samples, const LoaderOptions& options) {
+  std::vector<int64_t> rows;
+  for (auto batch = first; batch < batches; ++batch) rows.push_back(batch_span(samples, options, batch).count);
+  return rows;
+}
+
+void check_first_batch(int64_t first_batch, int64_t batches) {
+  TORCH_CHECK(first_batch >= 0 && first_batch <= batches, "loader: first batch must be in 0 ... ", batches, ", is ",
+              first_batch);
+}
+
+int64_t replaced_in(const std::vector<std::string>& names, const Dataset& dataset, const std::vector<int64_t>& order,
+                    int64_t position) {
+  int64_t replaced = 0;
+  for (const auto& name : names)
+    replaced += name == dataset.item(order[static_cast<std::size_t>(position++)]).name ? 0 : 1;
+  return replaced;
 }
 
 }  // namespace codmoe::data

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "codmoe/data/batch_source.h"
@@ -23,5 +24,15 @@ struct Span {
   int64_t count;
 };
 Span batch_span(int64_t samples, const LoaderOptions& options, int64_t batch);
+
+/// The number of rows of each batch of an epoch from `first` on.
+std::vector<int64_t> rows_from(int64_t first, int64_t batches, int64_t samples, const LoaderOptions& options);
+
+/// @throws c10::Error for a first batch of an epoch that is not in 0 ... batches.
+void check_first_batch(int64_t first_batch, int64_t batches);
+
+/// How many rows of a batch, whose first is at `position` of the epoch, hold other samples than their place says.
+int64_t replaced_in(const std::vector<std::string>& names, const Dataset& dataset, const std::vector<int64_t>& order,
+                    int64_t position);
 
 }  // namespace codmoe::data

@@ -1,0 +1,137 @@
+#include "codmoe/data/packed_batches.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <deque>
+#include <opencv2/core.hpp>
+
+#include "byte_arena.h"
+#include "codmoe/data/loader.h"
+#include "device_augment.h"
+#include "order.h"
+#include "prefetch.h"
+
+namespace codmoe::data {
+
+int64_t PackedBatch::bytes() const {
+  int64_t bytes = 0;
+  for (const auto& part : pixels) bytes += part.numel();
+  return bytes;
+}
+
+class PackedBatches::Ring {
+ public:
+  Ring(std::shared_ptr<const Samples> samples, const LoaderOptions& options, const AugmentOptions& augment,
+       uint64_t seed, bool pinned);
+
+  void start(int64_t epoch, int64_t first_batch);
+  int64_t window() const { return options_.prefetch; }
+  int64_t batches() const { return batches_; }
+  const PackedBatch& wait(int64_t batch);
+  bool is_ready(int64_t batch) { return prefetch_.is_ready(batch); }
+  void release();
+
+ private:
+  struct Buffer {
+    explicit Buffer(bool pinned) : arena(pinned) {}
+    ByteArena arena;
+    PackedBatch batch;
+  };
+  Buffer& buffer(int64_t batch) { return buffers_[static_cast<std::size_t>(batch % std::ssize(buffers_))]; }
+  void empty(int64_t batch);
+  void fill(int64_t batch, int64_t row);
+
+  const std::shared_ptr<const Samples> samples_;
+  const LoaderOptions options_;
+  const AugmentOptions augment_;
+  const uint64_t seed_;
+  const bool pinned_;
+  const int64_t batches_;
+  int64_t epoch_ = 0, oldest_ = 0;
+  std::vector<int64_t> order_;  // of this epoch
+  std::deque<Buffer> buffers_;
+  Prefetch prefetch_;  // the last: its threads use the others
+};
+
+PackedBatches::Ring::Ring(std::shared_ptr<const Samples> samples, const LoaderOptions& options,
+                          const AugmentOptions& augment, uint64_t seed, bool pinned)
+    : samples_(std::move(samples)),
+      options_(options),
+      augment_(augment),
+      seed_(seed),
+      pinned_(pinned),
+      batches_(batch_count(samples_->dataset(), options_)),
+      prefetch_(worker_count(options_), options_.prefetch, [this](int64_t batch, int64_t row) { fill(batch, row); }) {
+  cv::setNumThreads(1);  // the workers are the parallelism
+  for (int64_t i = 0; i < options_.prefetch; ++i) buffers_.emplace_back(pinned_);
+}
+
+void PackedBatches::Ring::start(int64_t epoch, int64_t first_batch) {
+  check_first_batch(first_batch, batches_);
+  prefetch_.stop();
+  epoch_ = epoch;
+  oldest_ = first_batch;
+  order_ = sample_order(samples_->size(), options_.shuffle, seed_, epoch);
+  const auto window_end = std::min(batches_, first_batch + window());
+  for (auto batch = first_batch; batch < window_end; ++batch) empty(batch);
+  prefetch_.start(first_batch, rows_from(first_batch, batches_, samples_->size(), options_));
+}
+
+void PackedBatches::Ring::empty(int64_t batch) {
+  const auto rows = batch_span(samples_->size(), options_, batch).count;
+  auto& emptied = buffer(batch);
+  emptied.arena.clear();
+  emptied.batch = {.pixels = {},
+                   .places_b4 = new_places(rows, pinned_),
+                   .changes_bp = new_changes(rows, pinned_),
+                   .names = std::vector<std::string>(static_cast<std::size_t>(rows))};
+}
+
+void PackedBatches::Ring::fill(int64_t batch, int64_t row) {
+  const auto position = batch * options_.batch_size + row;
+  const auto drawn = augmentation_of(augment_, seed_, epoch_, order_[static_cast<std::size_t>(position)]);
+  const auto [sample, index] = samples_->at(order_, position);
+  auto& target = buffer(batch);
+  const auto image_bytes = sample.image.numel(), mask_bytes = sample.mask.numel();
+  const auto room = target.arena.take(image_bytes + mask_bytes);
+  std::copy_n(sample.image.const_data_ptr<uint8_t>(), image_bytes, room.bytes);
+  std::copy_n(sample.mask.const_data_ptr<uint8_t>(), mask_bytes, room.bytes + image_bytes);
+  const Place place{room.offset, room.offset + image_bytes, sample.mask.size(0), sample.mask.size(1)};
+  write_row(place, drawn, options_.size, row, target.batch.places_b4, target.batch.changes_bp);
+  target.batch.names[static_cast<std::size_t>(row)] = samples_->dataset().item(index).name;
+}
+
+const PackedBatch& PackedBatches::Ring::wait(int64_t batch) {
+  prefetch_.wait(batch);
+  auto& filled = buffer(batch);
+  filled.batch.pixels = filled.arena.used();
+  filled.batch.replaced = replaced_in(filled.batch.names, samples_->dataset(), order_, batch * options_.batch_size);
+  return filled.batch;
+}
+
+void PackedBatches::Ring::release() {
+  const auto admitted = oldest_++ + window();
+  if (admitted < batches_) empty(admitted);
+  prefetch_.release();
+}
+
+PackedBatches::PackedBatches(std::shared_ptr<const Samples> samples, const LoaderOptions& options,
+                             const AugmentOptions& augment, uint64_t seed, bool pinned)
+    : ring_(std::make_unique<Ring>(std::move(samples), options, augment, seed, pinned)) {}
+
+PackedBatches::~PackedBatches() = default;
+
+void PackedBatches::start(int64_t epoch, int64_t first_batch) { ring_->start(epoch, first_batch); }
+
+int64_t PackedBatches::window() const { return ring_->window(); }
+
+int64_t PackedBatches::batches_per_epoch() const { return ring_->batches(); }
+
+const PackedBatch& PackedBatches::wait(int64_t batch) { return ring_->wait(batch); }
+
+bool PackedBatches::is_ready(int64_t batch) { return ring_->is_ready(batch); }
+
+void PackedBatches::release() { ring_->release(); }
+
+}  // namespace codmoe::data
