@@ -65,7 +65,10 @@ DataPass make_pass(const DataCaseOptions& options, DataStage stage, const Datase
     case DataStage::augment:
       return over_items(options, dataset, [dataset, seed, options](int64_t i) {
         const auto drawn = data::draw_augmentation(options.augment, core::mix_seed(seed, static_cast<uint64_t>(i)));
-        data::apply_augmentation(data::read_sample(dataset->item(i)), options.loader.size, drawn);
+        const auto donor = data::donor_of(drawn, i, dataset->size());
+        const auto lent = donor ? std::optional(data::read_sample(dataset->item(*donor))) : std::nullopt;
+        data::apply_augmentation(data::read_sample(dataset->item(i)), options.loader.size, drawn,
+                                 lent ? &*lent : nullptr);
       });
     case DataStage::deliver:
       return over_batches(options, dataset, data::Cache::none, device);

@@ -46,7 +46,7 @@ std::unique_ptr<BatchSource> make_batch_source(std::shared_ptr<const Dataset> da
   int64_t tried = 0;
   for (const auto place : places_for(cache, device)) {
     const auto budget = budget_of(place, cache == place, device);
-    if (budget > tried) samples = SampleCache::read(*dataset, options.size, budget, options.threads);
+    if (budget > tried) samples = SampleCache::read(*dataset, largest_side(options), budget, options.threads);
     tried = std::max(tried, budget);
     if (!samples) continue;
     spdlog::info("data.cache: {}, {} samples kept in {:.0f} MiB of {}", core::name_of(place), samples->size(),

@@ -67,7 +67,7 @@ class Loader::Workers {
   bool keeps_samples() const { return cache_ != nullptr; }
 
  private:
-  Batch make_batch(const std::vector<int64_t>& order, int64_t index) const;
+  Batch make_batch(const Pass& pass, int64_t index) const;
   std::shared_ptr<Pass> wait_for_pass(const std::shared_ptr<Pass>& last);
   void work();
   void fill(const Pass& pass, const Task& task) const;
@@ -110,14 +110,13 @@ Loader::Workers::~Workers() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-Batch Loader::Workers::make_batch(const std::vector<int64_t>& order, int64_t index) const {
-  const auto [first, rows] = batch_span(std::ssize(order), options_, index);
+Batch Loader::Workers::make_batch(const Pass& pass, int64_t index) const {
+  const auto [first, rows] = batch_span(std::ssize(pass.order), options_, index);
+  const auto side = batch_side(options_, seed_, pass.epoch, index);
   const auto memory = at::TensorOptions(at::kByte).pinned_memory(pin_memory_);
-  Batch batch{at::empty({rows, 3, options_.size, options_.size}, memory),
-              at::empty({rows, 1, options_.size, options_.size}, memory),
-              {}};
+  Batch batch{at::empty({rows, 3, side, side}, memory), at::empty({rows, 1, side, side}, memory), {}};
   for (int64_t row = 0; row < rows; ++row) {
-    batch.names.push_back(dataset_->item(order[static_cast<std::size_t>(first + row)]).name);
+    batch.names.push_back(dataset_->item(pass.order[static_cast<std::size_t>(first + row)]).name);
   }
   return batch;
 }
@@ -127,9 +126,9 @@ void Loader::Workers::start(int64_t epoch, int64_t first_batch) {
               first_batch);
   auto pass =
       std::make_shared<Pass>(Pass{epoch, sample_order(dataset_->size(), options_.shuffle, seed_, epoch), nullptr});
-  const auto* order = &pass->order;
+  const auto* shared = pass.get();
   pass->window = std::make_unique<Epoch>(first_batch, batches(), options_.batch_size, options_.prefetch,
-                                         [this, order](int64_t index) { return make_batch(*order, index); });
+                                         [this, shared](int64_t index) { return make_batch(*shared, index); });
   {
     const std::lock_guard lock(mutex_);
     if (pass_) pass_->window->stop();
@@ -166,8 +165,11 @@ void Loader::Workers::work() {
 void Loader::Workers::fill(const Pass& pass, const Task& task) const {
   const int64_t index = pass.order[static_cast<std::size_t>(task.slot->first + task.row)];
   const Augmentation drawn = augmentation_of(augment_, seed_, pass.epoch, index);
-  const Sample sample = cache_ ? cache_->sample(index) : read_sample(dataset_->item(index));
-  write_row(apply_augmentation(sample, options_.size, drawn), task.slot->batch, task.row);
+  const auto read = [&](int64_t i) { return cache_ ? cache_->sample(i) : read_sample(dataset_->item(i)); };
+  const auto donor_index = donor_of(drawn, index, dataset_->size());
+  const auto donor = donor_index ? std::optional(read(*donor_index)) : std::nullopt;
+  write_row(apply_augmentation(read(index), task.slot->batch.images.size(2), drawn, donor ? &*donor : nullptr),
+            task.slot->batch, task.row);
 }
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,

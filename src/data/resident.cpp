@@ -2,25 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
+#include <cstring>
 
+#include "codmoe/data/augment_row.h"
 #include "codmoe/ops/augment.h"
 #include "order.h"
 
 namespace codmoe::data {
-
-namespace {
-
-void write_changes(const Augmentation& drawn, int64_t height, int64_t width, int64_t size, float* to) {
-  const auto map = target_to_source(drawn, height, width, size);
-  for (std::size_t i = 0; i < map.size(); ++i) to[ops::kAugmentMap + i] = static_cast<float>(map[i]);
-  to[ops::kAugmentSharpness] = static_cast<float>(drawn.sharpness);
-  to[ops::kAugmentSaturation] = static_cast<float>(drawn.saturation);
-  to[ops::kAugmentContrast] = static_cast<float>(drawn.contrast);
-  to[ops::kAugmentBrightness] = static_cast<float>(drawn.brightness);
-}
-
-}  // namespace
 
 ResidentLoader::ResidentLoader(std::shared_ptr<const Dataset> dataset, const SampleCache& cache,
                                const LoaderOptions& options, const AugmentOptions& augment, uint64_t seed,
@@ -31,21 +19,20 @@ ResidentLoader::ResidentLoader(std::shared_ptr<const Dataset> dataset, const Sam
       seed_(seed),
       device_(device),
       batches_(batch_count(*dataset_, options_)),
-      pixels_(at::empty({cache.bytes()}, at::TensorOptions(at::kByte).device(device))),
-      places_n4_(at::empty({cache.size(), 4}, at::kLong)) {
+      pixels_(at::empty({cache.bytes()}, at::TensorOptions(at::kByte).device(device))) {
   int64_t end = 0;
   const auto append = [&](const at::Tensor& map) {
     pixels_.narrow(0, end, map.numel()).copy_(map.flatten());
     end += map.numel();
     return end - map.numel();
   };
-  auto* place = places_n4_.mutable_data_ptr<int64_t>();
-  for (int64_t i = 0; i < cache.size(); ++i, place += 4) {
+  for (int64_t i = 0; i < cache.size(); ++i) {
     const auto& sample = cache.sample(i);
-    place[0] = append(sample.image);
-    place[1] = append(sample.mask);
-    place[2] = sample.mask.size(0);
-    place[3] = sample.mask.size(1);
+    const auto image = append(sample.image), mask = append(sample.mask);
+    sources_.push_back({.image = image,
+                        .mask = mask,
+                        .height = static_cast<int32_t>(sample.mask.size(0)),
+                        .width = static_cast<int32_t>(sample.mask.size(1))});
   }
 }
 
@@ -57,26 +44,27 @@ void ResidentLoader::start(int64_t epoch, int64_t first_batch) {
   order_ = sample_order(dataset_->size(), options_.shuffle, seed_, epoch);
 }
 
-at::Tensor ResidentLoader::to_device(const at::Tensor& pinned) const {
-  return pinned.to(device_, /*non_blocking=*/true);
+ops::AugmentRow ResidentLoader::row_of(int64_t index, int64_t side) const {
+  const auto drawn = augmentation_of(augment_, seed_, epoch_, index);
+  const auto source = [this](int64_t i) { return sources_.at(static_cast<std::size_t>(i)); };
+  const auto donor = donor_of(drawn, index, dataset_->size());
+  return augment_row(drawn, side, source(index), donor ? source(*donor) : ops::AugmentSource{});
 }
 
 std::optional<Batch> ResidentLoader::next() {
   if (order_.empty() || next_batch_ == batches_) return std::nullopt;
+  const auto side = batch_side(options_, seed_, epoch_, next_batch_);
   const auto [first, count] = batch_span(std::ssize(order_), options_, next_batch_++);
-  const auto pinned = at::TensorOptions().pinned_memory(true);
-  auto places = at::empty({count, 4}, pinned.dtype(at::kLong));
-  auto changes = at::empty({count, ops::kAugmentColumns}, pinned.dtype(at::kFloat));
+  constexpr int64_t row_bytes = sizeof(ops::AugmentRow);
+  const auto rows_bn = at::empty({count, row_bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
   Batch batch;
-  for (int64_t row = 0; row < count; ++row) {
-    const auto index = order_[static_cast<std::size_t>(first + row)];
-    const auto* place = places_n4_.const_data_ptr<int64_t>() + 4 * index;
-    std::copy_n(place, 4, places.mutable_data_ptr<int64_t>() + 4 * row);
-    write_changes(augmentation_of(augment_, seed_, epoch_, index), place[2], place[3], options_.size,
-                  changes.mutable_data_ptr<float>() + row * ops::kAugmentColumns);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto index = order_[static_cast<std::size_t>(first + i)];
+    const auto row = row_of(index, side);
+    std::memcpy(rows_bn.mutable_data_ptr<uint8_t>() + i * row_bytes, &row, sizeof(row));
     batch.names.push_back(dataset_->item(index).name);
   }
-  const auto made = ops::augment(pixels_, to_device(places), to_device(changes), options_.size);
+  const auto made = ops::augment(pixels_, rows_bn.to(device_, /*non_blocking=*/true), side);
   batch.images = made.images;
   batch.masks = made.masks;
   return batch;

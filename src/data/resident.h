@@ -6,6 +6,7 @@
 
 #include "codmoe/data/batch_source.h"
 #include "codmoe/data/sample_cache.h"
+#include "codmoe/ops/augment_row.h"
 
 namespace codmoe::data {
 
@@ -21,7 +22,7 @@ class ResidentLoader : public BatchSource {
   Cache place() const override { return Cache::gpu; }
 
  private:
-  at::Tensor to_device(const at::Tensor& pinned) const;
+  ops::AugmentRow row_of(int64_t index, int64_t side) const;
 
   const std::shared_ptr<const Dataset> dataset_;
   const LoaderOptions options_;
@@ -29,8 +30,8 @@ class ResidentLoader : public BatchSource {
   const uint64_t seed_;
   const c10::Device device_;
   const int64_t batches_;
-  at::Tensor pixels_;     // uint8 [N] on the device
-  at::Tensor places_n4_;  // int64, on the host: ops::augment's, of all samples
+  at::Tensor pixels_;                        // uint8 [N] on the device
+  std::vector<ops::AugmentSource> sources_;  // where each sample lies in it
   int64_t epoch_ = 0, next_batch_ = 0;
   std::vector<int64_t> order_;  // of this epoch; empty before start()
 };

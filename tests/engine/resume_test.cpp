@@ -84,6 +84,12 @@ void draw_and_recompute(TrainOptions& options) {
   options.engine.save_every = options.schedule.epochs = 2;
   options.model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
 }
+/// Groups of two batches of other sizes.
+void draw_scales_and_more(TrainOptions& options) {
+  options.data.loader.scales = {0.5, 1.0, 1.5};
+  options.data.augment.paste = options.data.augment.erase = 0.5;
+  options.data.augment.salt_pepper = 0.0015;
+}
 
 class ResumeOf : public ::testing::TestWithParam<ResumeCase> {};
 
@@ -111,7 +117,8 @@ INSTANTIATE_TEST_SUITE_P(All, ResumeOf,
                                            ResumeCase{"SelectionBias", 5, balance_by_bias},
                                            ResumeCase{"Frozen", 2, freeze_two_epochs},
                                            ResumeCase{"ThawingByStages", 6, thaw_by_stages},
-                                           ResumeCase{"StochasticDepth", 3, draw_and_recompute}),
+                                           ResumeCase{"StochasticDepth", 3, draw_and_recompute},
+                                           ResumeCase{"Scales", 5, draw_scales_and_more}),
                          [](const auto& which) { return which.param.name; });
 
 TEST(Resume, LogHasEveryStepOnce) {
