@@ -100,8 +100,8 @@ struct Augmentation {
   double left = 0.0, top = 0.0;      ///< cut from these margins, as a part of width and height
   double width = 1.0, height = 1.0;  ///< what is kept, as a part of width and height
   double brightness = 1.0, contrast = 1.0, saturation = 1.0, sharpness = 1.0;
-  std::optional<Pasting> paste;
-  std::optional<Erasing> erase;
+  std::optional<Pasting> paste = {};
+  std::optional<Erasing> erase = {};
   bool binary_mask = false;
   double salt_pepper = 0.0;
   uint64_t noise_seed = 0;  ///< of salt, pepper and what fills the erased

@@ -26,14 +26,14 @@ struct AugmentRectangle {
 
 /// One sample's changes. The defaults change nothing.
 struct AugmentRow {
-  AugmentSource source;
-  AugmentSource donor;  ///< whose object is pasted; of height 0: none
-  AugmentMap map, donor_map;
+  AugmentSource source = {};
+  AugmentSource donor = {};  ///< whose object is pasted; of height 0: none
+  AugmentMap map = {}, donor_map = {};
   float sharpness = 1.0F;   ///< factor on the distance to the 3x3 smoothed image
   float saturation = 1.0F;  ///< factor on the distance to the pixel's grey
   float contrast = 1.0F;    ///< factor on the distance to the image's mean grey
   float brightness = 1.0F;  ///< factor
-  AugmentRectangle erased;
+  AugmentRectangle erased = {};
   bool erase_with_noise = false;  ///< else with the image's mean colour
   bool binary_mask = false;
   uint32_t salt_pepper = 0;  ///< part of the mask's pixels that become 0 or 255, times 2^32
