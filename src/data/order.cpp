@@ -53,7 +53,9 @@ int64_t batch_side(const LoaderOptions& options, uint64_t seed, int64_t epoch, i
 }
 
 int64_t largest_side(const LoaderOptions& options) {
-  return scaled_side(options.size, *std::ranges::max_element(options.scales));
+  int64_t largest = 0;
+  for (const double scale : options.scales) largest = std::max(largest, scaled_side(options.size, scale));
+  return largest;
 }
 
 int64_t batch_count(const Dataset& dataset, const LoaderOptions& options) {

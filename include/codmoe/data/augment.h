@@ -29,7 +29,7 @@ constexpr auto enum_names(EraseFill) {
 }
 
 /// Every change is drawn for every sample; zero switches one off. The ranges follow the recipe of SINet (Fan et al.,
-/// CVPR 2020), with milder colours and a clean mask: SINet's code sets 0.0015 of its pixels (`salt_pepper`).
+/// CVPR 2020), with milder colours and a clean mask: SINet-V2 draws `salt_pepper` 0.0015.
 ///
 /// Erasing (Zhong et al., "Random erasing data augmentation", AAAI 2020) leaves the mask alone, as occlusion does in
 /// classification: the detector must conclude from what is left. Pasting (Ghiasi et al., "Simple copy-paste", CVPR
