@@ -86,7 +86,7 @@ void draw_and_recompute(TrainOptions& options) {
 }
 /// Groups of two batches of other sizes.
 void draw_scales_and_more(TrainOptions& options) {
-  options.data.loader.scales = {0.5, 1.0, 1.5};
+  options.data.loader.scales = {1.0, 1.5, 2.0};
   options.data.augment.paste = options.data.augment.erase = 0.5;
   options.data.augment.salt_pepper = 0.0015;
 }
