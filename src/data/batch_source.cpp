@@ -63,7 +63,7 @@ std::unique_ptr<BatchSource> make_batch_source(std::shared_ptr<const Dataset> da
     throw core::UsageError(fmt::format("data.cache: gpu needs a CUDA device, the run is on {}", device.str()));
   }
   batch_count(*dataset, options);  // before anything is decoded
-  const auto samples = std::make_shared<Samples>(dataset, options.size, on_error);
+  const auto samples = std::make_shared<Samples>(dataset, options.largest_side(), on_error);
   const auto place = keep_samples(*samples, cache, options.threads, device);
   if (place == Cache::gpu) return std::make_unique<ResidentLoader>(dataset, *samples, options, augment, seed, device);
   if (device.is_cuda()) return std::make_unique<StreamLoader>(samples, options, augment, seed, device);

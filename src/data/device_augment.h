@@ -1,4 +1,4 @@
-// The arguments of ops::augment, written row by row on the host.
+// The rows of ops::augment, written on the host.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -6,24 +6,18 @@
 #include <cstdint>
 
 #include "codmoe/data/batch_source.h"
+#include "codmoe/ops/augment_row.h"
 
 namespace codmoe::data {
 
-/// Where a sample lies in the pixels: a row of ops::augment's places.
-struct Place {
-  int64_t image, mask;  ///< their first bytes
-  int64_t height, width;
-};
+/// Where a sample lies whose image and mask begin at these bytes.
+ops::AugmentSource source_of(const Sample& sample, int64_t image, int64_t mask);
 
-/// New places and changes of `rows` samples, page-locked where `pinned`.
-at::Tensor new_places(int64_t rows, bool pinned);
-at::Tensor new_changes(int64_t rows, bool pinned);
+/// For `rows` samples, uint8 [rows, sizeof(AugmentRow)]; page-locked where `pinned`.
+at::Tensor new_rows(int64_t rows, bool pinned);
+void write_row(const ops::AugmentRow& written, int64_t row, at::Tensor& rows_bn);
 
-/// Writes one row of each. @param size  side of the batch
-void write_row(const Place& place, const Augmentation& drawn, int64_t size, int64_t row, at::Tensor& places_b4,
-               at::Tensor& changes_bp);
-
-/// A batch without names, of what lies on a CUDA device, on its current stream.
-Batch make_on_device(const at::Tensor& pixels, const at::Tensor& places_b4, const at::Tensor& changes_bp, int64_t size);
+/// A batch without names, of what lies on a CUDA device, on its current stream. @param side  of the batch
+Batch make_on_device(const at::Tensor& pixels, const at::Tensor& rows_bn, int64_t side);
 
 }  // namespace codmoe::data

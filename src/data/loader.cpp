@@ -74,8 +74,8 @@ Loader::Workers::Workers(std::shared_ptr<const Samples> samples, const LoaderOpt
 
 Batch Loader::Workers::make_batch(int64_t batch) const {
   const auto rows = batch_span(samples_->size(), options_, batch).count;
-  return {at::empty({rows, 3, options_.size, options_.size}, at::kByte),
-          at::empty({rows, 1, options_.size, options_.size}, at::kByte),
+  const auto side = batch_side(options_, seed_, epoch_, batch);
+  return {at::empty({rows, 3, side, side}, at::kByte), at::empty({rows, 1, side, side}, at::kByte),
           std::vector<std::string>(static_cast<std::size_t>(rows))};
 }
 
@@ -108,10 +108,11 @@ std::optional<Batch> Loader::Workers::next() {
 }
 
 void Loader::Workers::fill(int64_t batch, int64_t row) {
-  const auto position = batch * options_.batch_size + row;
-  const auto drawn = augmentation_of(augment_, seed_, epoch_, order_[static_cast<std::size_t>(position)]);
-  const auto [sample, index] = samples_->at(order_, position);
-  write_row(apply_augmentation(sample, options_.size, drawn), place(batch), row);
+  const auto plan = plan_row(augment_, seed_, epoch_, order_, batch * options_.batch_size + row);
+  const auto [sample, index] = samples_->at(order_, plan.position);
+  const auto donor = plan.donor ? std::optional(samples_->at(order_, *plan.donor).sample) : std::nullopt;
+  const auto side = place(batch).images.size(2);
+  write_row(apply_augmentation(sample, side, plan.drawn, donor ? &*donor : nullptr), place(batch), row);
   place(batch).names[static_cast<std::size_t>(row)] = samples_->dataset().item(index).name;
 }
 

@@ -7,6 +7,7 @@
 #include <opencv2/core.hpp>
 
 #include "byte_arena.h"
+#include "codmoe/data/augment_row.h"
 #include "codmoe/data/loader.h"
 #include "device_augment.h"
 #include "order.h"
@@ -41,6 +42,12 @@ class PackedBatches::Ring {
   Buffer& buffer(int64_t batch) { return buffers_[static_cast<std::size_t>(batch % std::ssize(buffers_))]; }
   void empty(int64_t batch);
   void fill(int64_t batch, int64_t row);
+  /// Lays the sample at a position of the epoch into an arena.
+  struct Packed {
+    ops::AugmentSource source;
+    int64_t index;
+  };
+  Packed pack(ByteArena& arena, int64_t position) const;
 
   const std::shared_ptr<const Samples> samples_;
   const LoaderOptions options_;
@@ -83,23 +90,27 @@ void PackedBatches::Ring::empty(int64_t batch) {
   auto& emptied = buffer(batch);
   emptied.arena.clear();
   emptied.batch = {.pixels = {},
-                   .places_b4 = new_places(rows, pinned_),
-                   .changes_bp = new_changes(rows, pinned_),
+                   .rows_bn = new_rows(rows, pinned_),
+                   .side = batch_side(options_, seed_, epoch_, batch),
                    .names = std::vector<std::string>(static_cast<std::size_t>(rows))};
 }
 
 void PackedBatches::Ring::fill(int64_t batch, int64_t row) {
-  const auto position = batch * options_.batch_size + row;
-  const auto drawn = augmentation_of(augment_, seed_, epoch_, order_[static_cast<std::size_t>(position)]);
+  const auto plan = plan_row(augment_, seed_, epoch_, order_, batch * options_.batch_size + row);
+  auto& [arena, target] = buffer(batch);
+  const auto [source, index] = pack(arena, plan.position);
+  const auto donor = plan.donor ? pack(arena, *plan.donor).source : ops::AugmentSource{};
+  write_row(augment_row(plan.drawn, target.side, source, donor), row, target.rows_bn);
+  target.names[static_cast<std::size_t>(row)] = samples_->dataset().item(index).name;
+}
+
+PackedBatches::Ring::Packed PackedBatches::Ring::pack(ByteArena& arena, int64_t position) const {
   const auto [sample, index] = samples_->at(order_, position);
-  auto& target = buffer(batch);
   const auto image_bytes = sample.image.numel(), mask_bytes = sample.mask.numel();
-  const auto room = target.arena.take(image_bytes + mask_bytes);
+  const auto room = arena.take(image_bytes + mask_bytes);
   std::copy_n(sample.image.const_data_ptr<uint8_t>(), image_bytes, room.bytes);
   std::copy_n(sample.mask.const_data_ptr<uint8_t>(), mask_bytes, room.bytes + image_bytes);
-  const Place place{room.offset, room.offset + image_bytes, sample.mask.size(0), sample.mask.size(1)};
-  write_row(place, drawn, options_.size, row, target.batch.places_b4, target.batch.changes_bp);
-  target.batch.names[static_cast<std::size_t>(row)] = samples_->dataset().item(index).name;
+  return {source_of(sample, room.offset, room.offset + image_bytes), index};
 }
 
 const PackedBatch& PackedBatches::Ring::wait(int64_t batch) {

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
+#include "codmoe/data/augment_row.h"
+#include "device_augment.h"
 #include "order.h"
 
 namespace codmoe::data {
@@ -26,9 +26,7 @@ ResidentLoader::ResidentLoader(const std::shared_ptr<const Dataset>& dataset, co
   };
   for (int64_t i = 0; i < samples.size(); ++i) {
     const auto sample = samples.read(i);
-    places_.push_back(
-        sample ? Place{append(sample->image), append(sample->mask), sample->mask.size(0), sample->mask.size(1)}
-               : Place{});
+    sources_.push_back(sample ? source_of(*sample, append(sample->image), append(sample->mask)) : ops::AugmentSource{});
   }
 }
 
@@ -42,23 +40,27 @@ void ResidentLoader::start(int64_t epoch, int64_t first_batch) {
 /// As Samples::at(); one at least is readable.
 int64_t ResidentLoader::index_at(int64_t position) const {
   const auto size = std::ssize(order_);
-  while (places_[static_cast<std::size_t>(order_[static_cast<std::size_t>(position % size)])].height == 0) ++position;
+  while (sources_[static_cast<std::size_t>(order_[static_cast<std::size_t>(position % size)])].height == 0) ++position;
   return order_[static_cast<std::size_t>(position % size)];
+}
+
+ops::AugmentRow ResidentLoader::row_at(int64_t position, int64_t side) const {
+  const auto plan = plan_row(augment_, seed_, epoch_, order_, position);
+  const auto source = [this](int64_t at) { return sources_[static_cast<std::size_t>(index_at(at))]; };
+  return augment_row(plan.drawn, side, source(plan.position), plan.donor ? source(*plan.donor) : ops::AugmentSource{});
 }
 
 std::optional<Batch> ResidentLoader::next() {
   if (order_.empty() || next_batch_ == batches_) return std::nullopt;
+  const auto side = batch_side(options_, seed_, epoch_, next_batch_);
   const auto [first, count] = batch_span(std::ssize(order_), options_, next_batch_++);
-  auto places = new_places(count, /*pinned=*/true), changes = new_changes(count, /*pinned=*/true);
+  auto rows = new_rows(count, /*pinned=*/true);
   std::vector<std::string> names;
   for (int64_t row = 0; row < count; ++row) {
-    const auto index = index_at(first + row);
-    const auto drawn = augmentation_of(augment_, seed_, epoch_, order_[static_cast<std::size_t>(first + row)]);
-    write_row(places_[static_cast<std::size_t>(index)], drawn, options_.size, row, places, changes);
-    names.push_back(dataset_->item(index).name);
+    write_row(row_at(first + row, side), row, rows);
+    names.push_back(dataset_->item(index_at(first + row)).name);
   }
-  auto batch = make_on_device(pixels_, places.to(device_, /*non_blocking=*/true),
-                              changes.to(device_, /*non_blocking=*/true), options_.size);
+  auto batch = make_on_device(pixels_, rows.to(device_, /*non_blocking=*/true), side);
   batch.replaced = replaced_in(names, *dataset_, order_, first);
   batch.names = std::move(names);
   return batch;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "codmoe/data/batch_source.h"
-#include "device_augment.h"
+#include "codmoe/ops/augment_row.h"
 
 namespace codmoe::data {
 
@@ -21,6 +21,7 @@ class ResidentLoader : public BatchSource {
 
  private:
   int64_t index_at(int64_t position) const;
+  ops::AugmentRow row_at(int64_t position, int64_t side) const;
 
   const std::shared_ptr<const Dataset> dataset_;
   const LoaderOptions options_;
@@ -28,8 +29,8 @@ class ResidentLoader : public BatchSource {
   const uint64_t seed_;
   const c10::Device device_;
   const int64_t batches_;
-  at::Tensor pixels_;          // uint8 [N] on the device
-  std::vector<Place> places_;  // of all samples; those that are skipped have no height
+  at::Tensor pixels_;                        // uint8 [N] on the device
+  std::vector<ops::AugmentSource> sources_;  // of all samples; those that are skipped have no height
   int64_t epoch_ = 0, next_batch_ = 0;
   std::vector<int64_t> order_;  // of this epoch; empty before start()
 };

@@ -21,8 +21,7 @@ c10::Stream current_stream(c10::Device device) { return c10::impl::VirtualGuardI
 
 StreamLoader::StreamLoader(std::shared_ptr<const Samples> samples, const LoaderOptions& options,
                            const AugmentOptions& augment, uint64_t seed, c10::Device device)
-    : size_(options.size),
-      device_(device),
+    : device_(device),
       copies_(stream_for_copies(device)),
       packed_(std::move(samples), options, augment, seed, /*pinned=*/true) {
   for (int64_t i = 0; i < packed_.window(); ++i) copied_.emplace_back(c10::kCUDA);
@@ -73,8 +72,8 @@ void StreamLoader::send(int64_t batch) {
     target.pixels.narrow(0, begin, part.numel()).copy_(part, /*non_blocking=*/true);
     begin += part.numel();
   }
-  target.places = packed.places_b4.to(device_, /*non_blocking=*/true);
-  target.changes = packed.changes_bp.to(device_, /*non_blocking=*/true);
+  target.rows = packed.rows_bn.to(device_, /*non_blocking=*/true);
+  target.side = packed.side;
   target.names = packed.names;
   target.replaced = packed.replaced;
   copied(batch).record(copies_);
@@ -86,8 +85,8 @@ Batch StreamLoader::make(int64_t batch) {
   const auto stream = current_stream(device_);
   copied(batch).block(stream);
   // Their memory belongs to the stream of copies: it must not go back to it before this stream has read it.
-  for (const auto* tensor : {&source.pixels, &source.places, &source.changes}) tensor->record_stream(stream);
-  auto made = make_on_device(source.pixels, source.places, source.changes, size_);
+  for (const auto* tensor : {&source.pixels, &source.rows}) tensor->record_stream(stream);
+  auto made = make_on_device(source.pixels, source.rows, source.side);
   source.used.record(stream);
   made.names = std::move(source.names);
   made.replaced = source.replaced;

@@ -27,7 +27,8 @@ class StreamLoader : public BatchSource {
   /// One batch's samples on the device; two take turns.
   struct Arrival {
     at::Tensor pixels;  // grows to the largest batch
-    at::Tensor places, changes;
+    at::Tensor rows;
+    int64_t side = 0;
     std::vector<std::string> names;
     int64_t replaced = 0;
     c10::Event used{c10::kCUDA};  // the batch is made of it
@@ -38,7 +39,6 @@ class StreamLoader : public BatchSource {
   void release_oldest();
   Batch make(int64_t batch);
 
-  const int64_t size_;
   const c10::Device device_;
   const c10::Stream copies_;
   PackedBatches packed_;

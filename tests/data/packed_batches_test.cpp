@@ -1,11 +1,14 @@
 #include "codmoe/data/packed_batches.h"
 
 #include <chrono>
+#include <cstring>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "batches.h"
 #include "codmoe/data/loader.h"
+#include "codmoe/ops/augment_row.h"
 #include "test_files.h"
 
 namespace codmoe::data {
@@ -16,9 +19,28 @@ constexpr int64_t kImages = 23;
 /// A batch with a memory of its own.
 struct Unpacked {
   std::vector<std::string> names;
-  std::vector<at::Tensor> images, masks;
-  at::Tensor changes;
+  std::vector<Sample> samples;
+  std::vector<std::optional<Sample>> donors;
+  std::vector<ops::AugmentRow> rows;  // offsets, which depend on who was ready first, are 0
+  int64_t side;
 };
+
+ops::AugmentRow row_at(const at::Tensor& rows_bn, int64_t i) {
+  ops::AugmentRow row;
+  std::memcpy(&row, rows_bn.const_data_ptr<uint8_t>() + i * rows_bn.size(1), sizeof(row));
+  return row;
+}
+
+Sample sample_at(const at::Tensor& pixels, const ops::AugmentSource& source) {
+  const int64_t height = source.height, width = source.width;
+  return {pixels.narrow(0, source.image, 3 * height * width).view({height, width, 3}).clone(),
+          pixels.narrow(0, source.mask, height * width).view({height, width}).clone()};
+}
+
+void expect_equal(const Sample& a, const Sample& b, const std::string& name) {
+  EXPECT_TRUE(at::equal(a.image, b.image)) << name;
+  EXPECT_TRUE(at::equal(a.mask, b.mask)) << name;
+}
 
 class PackedBatchesTest : public FolderTest {
  protected:
@@ -28,20 +50,23 @@ class PackedBatchesTest : public FolderTest {
     options_ = {.batch_size = 4, .size = 48, .threads = 2, .prefetch = 3};
   }
 
-  std::unique_ptr<PackedBatches> make() const {
+  std::shared_ptr<const Samples> samples() const {
     const auto dataset = std::make_shared<Dataset>(DatasetOptions{dir_, {}});
-    return std::make_unique<PackedBatches>(std::make_shared<Samples>(dataset, options_.size), options_,
-                                           AugmentOptions{}, 5, /*pinned=*/false);
+    return std::make_shared<Samples>(dataset, options_.largest_side());
+  }
+  std::unique_ptr<PackedBatches> make() const {
+    return std::make_unique<PackedBatches>(samples(), options_, augment_, 5, /*pinned=*/false);
   }
 
   static Unpacked unpack(const PackedBatch& batch) {
-    Unpacked result{batch.names, {}, {}, batch.changes_bp.clone()};
+    Unpacked result{batch.names, {}, {}, {}, batch.side};
     const auto pixels = at::cat(batch.pixels);
-    for (int64_t row = 0; row < batch.places_b4.size(0); ++row) {
-      const auto* place = batch.places_b4.const_data_ptr<int64_t>() + 4 * row;
-      const auto height = place[2], width = place[3];
-      result.images.push_back(pixels.narrow(0, place[0], 3 * height * width).view({height, width, 3}).clone());
-      result.masks.push_back(pixels.narrow(0, place[1], height * width).view({height, width}).clone());
+    for (int64_t i = 0; i < batch.rows_bn.size(0); ++i) {
+      auto row = row_at(batch.rows_bn, i);
+      result.samples.push_back(sample_at(pixels, row.source));
+      result.donors.push_back(row.donor.height > 0 ? std::optional(sample_at(pixels, row.donor)) : std::nullopt);
+      row.source.image = row.source.mask = row.donor.image = row.donor.mask = 0;
+      result.rows.push_back(row);
     }
     return result;
   }
@@ -60,34 +85,98 @@ class PackedBatchesTest : public FolderTest {
     ASSERT_EQ(a.size(), b.size());
     for (std::size_t i = 0; i < a.size(); ++i) {
       EXPECT_EQ(a[i].names, b[i].names);
-      EXPECT_TRUE(at::equal(a[i].changes, b[i].changes));
-      ASSERT_EQ(a[i].images.size(), b[i].images.size());
-      for (std::size_t row = 0; row < a[i].images.size(); ++row) {
-        EXPECT_TRUE(at::equal(a[i].images[row], b[i].images[row])) << a[i].names[row];
-        EXPECT_TRUE(at::equal(a[i].masks[row], b[i].masks[row])) << a[i].names[row];
+      ASSERT_EQ(a[i].samples.size(), b[i].samples.size());
+      for (std::size_t row = 0; row < a[i].samples.size(); ++row) {
+        const auto& name = a[i].names[row];
+        EXPECT_EQ(std::memcmp(&a[i].rows[row], &b[i].rows[row], sizeof(ops::AugmentRow)), 0) << name;
+        data::expect_equal(a[i].samples[row], b[i].samples[row], name);
+        ASSERT_EQ(a[i].donors[row].has_value(), b[i].donors[row].has_value()) << name;
+        if (a[i].donors[row]) data::expect_equal(*a[i].donors[row], *b[i].donors[row], name);
       }
     }
   }
 
+  /// Heights tell the files apart.
+  static std::string name_of(const Sample& sample) { return "image " + std::to_string(sample.mask.size(0) - 40); }
+  static bool takes(const Unpacked& batch, const std::string& name) {
+    for (std::size_t row = 0; row < batch.names.size(); ++row) {
+      if (batch.names[row] == name || (batch.donors[row] && name_of(*batch.donors[row]) == name)) return true;
+    }
+    return false;
+  }
+  Sample read(const std::string& name) const {
+    return {read_image(dir_ / "Imgs" / (name + ".png")), read_mask(dir_ / "GT" / (name + ".png"))};
+  }
+
   LoaderOptions options_;
+  AugmentOptions augment_ = {.paste = 0.5};
 };
 
 TEST_F(PackedBatchesTest, RowsHoldTheFilesOfTheirNames) {
   std::set<std::string> seen;
   for (const auto& batch : rest(*make(), 2)) {
     for (std::size_t row = 0; row < batch.names.size(); ++row) {
-      const auto file = batch.names[row] + ".png";
-      EXPECT_TRUE(at::equal(batch.images[row], read_image(dir_ / "Imgs" / file))) << file;
-      EXPECT_TRUE(at::equal(batch.masks[row], read_mask(dir_ / "GT" / file))) << file;
-      seen.insert(file);
+      expect_equal(batch.samples[row], read(batch.names[row]), batch.names[row]);
+      seen.insert(batch.names[row]);
     }
   }
   EXPECT_EQ(seen.size(), static_cast<std::size_t>(kImages));
 }
 
+TEST_F(PackedBatchesTest, DonorsAreOtherFiles) {
+  int64_t donors = 0;
+  for (int64_t number = 0; number < 4; ++number) {
+    for (const auto& batch : rest(*make(), number)) {
+      for (std::size_t row = 0; row < batch.names.size(); ++row) {
+        const auto& donor = batch.donors[row];
+        if (!donor) continue;
+        ++donors;
+        EXPECT_NE(name_of(*donor), batch.names[row]);
+        expect_equal(*donor, read(name_of(*donor)), name_of(*donor));
+      }
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(donors), 46, 5 * 4.8);  // half of 4 * 23
+}
+
+/// A file is missed at the first batch that takes it as a sample or as a donor, here as in the loader.
+TEST_F(PackedBatchesTest, TakeTheDonorsOfTheLoader) {
+  const auto whole = rest(*make(), 2);
+  for (int64_t i = 0; i < kImages; ++i) {
+    const auto name = "image " + std::to_string(i), file = (dir_ / "Imgs" / (name + ".png")).string();
+    const auto bytes = read_bytes(file);
+    write_bytes(file, "no picture");
+    int64_t first = 0;
+    while (!takes(whole[static_cast<std::size_t>(first)], name)) ++first;
+    Loader loader(samples(), options_, augment_, 5);
+    loader.start(2);
+    const auto packed = make();
+    packed->start(2, 0);
+    for (int64_t batch = 0; batch < first; ++batch) {
+      EXPECT_TRUE(loader.next()) << name;
+      packed->wait(batch);
+      packed->release();
+    }
+    EXPECT_NE(error_of([&] { loader.next(); }).find(name + ".png"), std::string::npos);
+    EXPECT_NE(error_of([&] { packed->wait(first); }).find(name + ".png"), std::string::npos);
+    write_bytes(file, bytes);
+  }
+}
+
+TEST_F(PackedBatchesTest, SidesAreThoseOfTheLoader) {
+  options_.scales = {0.7, 1.0, 2.0};
+  Loader loader(samples(), options_, augment_, 5);
+  loader.start(2);
+  std::set<int64_t> sides;
+  for (const auto& batch : rest(*make(), 2)) {
+    EXPECT_EQ(batch.side, loader.next()->images.size(3));
+    sides.insert(batch.side);
+  }
+  EXPECT_GE(sides.size(), 2U);
+}
+
 TEST_F(PackedBatchesTest, HoldWhatTheLoaderHoldsInItsOrder) {
-  Loader loader(std::make_shared<Samples>(std::make_shared<Dataset>(DatasetOptions{dir_, {}}), options_.size), options_,
-                {}, 5);
+  Loader loader(samples(), options_, augment_, 5);
   loader.start(2);
   for (const auto& batch : rest(*make(), 2)) EXPECT_EQ(batch.names, loader.next()->names);
 }
@@ -161,6 +250,7 @@ TEST_F(PackedBatchesTest, AnEpochCanBeAbandonedAtAnyMoment) {
 }
 
 TEST_F(PackedBatchesTest, AFaultReachesItsBatchAndNamesTheFile) {
+  augment_.paste = 0;
   options_.shuffle = false;  // "image 0", "image 1", "image 10" ... "image 13", "image 14": in the second batch
   write_bytes(dir_ / "Imgs/image 14.png", "no picture");
   for (const int64_t threads : {1, 8}) {

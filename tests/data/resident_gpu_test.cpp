@@ -40,7 +40,11 @@ TEST_F(ResidentGpu, ChangesAsTheCpuDoes) {
   AugmentOptions colours;
   colours.rotate = 1e-9;  // the way of the warp on the CPU too
   colours.flip = colours.crop = colours.scale = 0;
-  for (const auto& augment : {AugmentOptions{}, geometry, colours}) {
+  AugmentOptions everything;
+  everything.paste = everything.erase = 0.5;
+  everything.salt_pepper = 0.01;
+  options_.scales = {0.5, 1.0};
+  for (const auto& augment : {AugmentOptions{}, geometry, colours, everything}) {
     const auto expected = epoch(c10::kCPU, Cache::none, augment), actual = epoch(kGpu, Cache::gpu, augment);
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {

@@ -50,7 +50,7 @@ class SkippingTest : public FolderTest {
 
   std::unique_ptr<BatchSource> make(Cache cache, OnError on_error = OnError::skip) const {
     const auto dataset = std::make_shared<Dataset>(DatasetOptions{dir_, {}});
-    return make_batch_source(dataset, options_, {}, cache, 5, c10::kCPU, on_error);
+    return make_batch_source(dataset, options_, augment_, cache, 5, c10::kCPU, on_error);
   }
   std::vector<Batch> epoch(Cache cache, int64_t number = 0, int64_t first = 0) const {
     const auto source = make(cache);
@@ -70,6 +70,7 @@ class SkippingTest : public FolderTest {
   }
 
   LoaderOptions options_;
+  AugmentOptions augment_;
   LogCapture quiet_;
 };
 
@@ -103,6 +104,27 @@ TEST_F(SkippingTest, TheSameBytesForAnyThreadsPlaceAndStart) {
     for (int64_t first = 1; first < 3; ++first) {
       expect_same(epoch(Cache::none, 3, first), {one.begin() + first, one.end()});
     }
+  }
+}
+
+/// As if the next one in the epoch's order were stored in its place.
+TEST_F(SkippingTest, TheNextReadableSampleIsTheDonorToo) {
+  augment_.paste = 1;
+  const auto order = names_of(epoch(Cache::none));
+  for (const std::size_t place : {2, 3, 7}) damage(order[place]);
+  const auto skipped = epoch(Cache::none), kept = epoch(Cache::ram);
+  for (const auto& [place, next] : {std::pair<std::size_t, std::size_t>(2, 4), {3, 4}, {7, 8}}) {
+    for (const auto* folder : {"Imgs", "GT"}) {
+      std::filesystem::copy_file(dir_ / folder / (order[next] + ".png"), dir_ / folder / (order[place] + ".png"),
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+  }
+  const auto expected = epoch(Cache::none);
+  EXPECT_EQ(names_of(expected), order);
+  expect_same(kept, skipped);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(at::equal(skipped[i].images, expected[i].images)) << i;
+    EXPECT_TRUE(at::equal(skipped[i].masks, expected[i].masks)) << i;
   }
 }
 

@@ -21,14 +21,16 @@ class StreamGpu : public FolderTest {
     FolderTest::SetUp();
     for (int64_t i = 0; i < kImages - 1; ++i) write_pair(dir_, name_of(i), 40 + i, 60 - i, i);
     write_pair(dir_, name_of(kImages - 1), 150, 200, 9);  // is reduced
-    options_ = {.batch_size = 4, .size = 48, .threads = 4, .prefetch = 3};
+    options_ = {.batch_size = 4, .size = 48, .scales = {0.7, 1.0}, .threads = 4, .prefetch = 3};
+    augment_.paste = augment_.erase = 0.5;
+    augment_.salt_pepper = 0.01;
   }
 
   static std::string name_of(int64_t i) { return "image " + std::to_string(10 + i); }
 
   std::unique_ptr<BatchSource> make(Cache cache, OnError on_error = OnError::fail) const {
     const auto dataset = std::make_shared<Dataset>(DatasetOptions{dir_, {}});
-    return make_batch_source(dataset, options_, {}, cache, 5, kDevice, on_error);
+    return make_batch_source(dataset, options_, augment_, cache, 5, kDevice, on_error);
   }
 
   std::vector<Batch> epoch(Cache cache, int64_t number, int64_t first = 0, OnError on_error = OnError::fail) const {
@@ -38,6 +40,7 @@ class StreamGpu : public FolderTest {
   }
 
   LoaderOptions options_;
+  AugmentOptions augment_;
 };
 
 TEST_F(StreamGpu, SamplesGiveTheSameBytesWhereverTheyAreKept) {
@@ -108,6 +111,7 @@ TEST_F(StreamGpu, AnEpochCanBeAbandonedAtAnyMoment) {
 
 TEST_F(StreamGpu, AFaultReachesItsBatchAndNamesTheFile) {
   options_.shuffle = false;
+  augment_.paste = 0;                                                // it is no donor of another batch
   write_bytes(dir_ / "Imgs" / (name_of(5) + ".png"), "no picture");  // in the second batch
   for (const int64_t threads : {1, 8}) {
     options_.threads = threads;

@@ -96,7 +96,12 @@ void draw_and_recompute(TrainOptions& options) {
   options.engine.save_every = options.schedule.epochs = 2;
   options.model.backbone = {.name = "edgenext_xx_small", .drop_path = 0.5, .checkpoint = {4, 16}};
 }
-
+/// Groups of two batches of other sizes.
+void draw_scales_and_more(TrainOptions& options) {
+  options.data.loader.scales = {1.0, 1.5, 2.0};
+  options.data.augment.paste = options.data.augment.erase = 0.5;
+  options.data.augment.salt_pepper = 0.0015;
+}
 void skip_a_damaged_file(TrainOptions& options) {
   std::ofstream(fs::directory_iterator(options.data.train.dir / "Imgs")->path()) << "no picture";
   options.data.on_error = data::OnError::skip;
@@ -131,6 +136,7 @@ INSTANTIATE_TEST_SUITE_P(
                       ResumeCase{"Frozen", 2, freeze_two_epochs}, ResumeCase{"ThawingByStages", 6, thaw_by_stages},
                       ResumeCase{"AveragedSgd", 5, average_sgd}, ResumeCase{"LionInCycles", 5, lion_in_cycles},
                       ResumeCase{"SkippingAFile", 5, skip_a_damaged_file},
+                      ResumeCase{"Scales", 5, draw_scales_and_more},
                       ResumeCase{"StochasticDepth", 3, draw_and_recompute}),
     [](const auto& which) { return which.param.name; });
 

@@ -64,6 +64,17 @@ TEST_F(DataProgram, APackedSetStandsForItsFolder) {
   EXPECT_NE(damaged.output.find("'synth_00004' doesn't fit its checksum"), std::string::npos) << damaged.output;
 }
 
+TEST_F(DataProgram, InfoWritesAPictureOfAugmentedSamples) {
+  const auto grid = "info " + path("a") + " --augmented --grid " + path("augmented.png");
+  EXPECT_EQ(run(grid).exit_code, 0);
+  const auto first = core::read_file(dir_ / "augmented.png");
+  EXPECT_EQ(run(grid + " --set data.augment.paste=1").exit_code, 0);
+  EXPECT_NE(core::read_file(dir_ / "augmented.png"), first);
+  EXPECT_EQ(run(grid + " --set data.augment.past=1").exit_code, 2);
+  EXPECT_EQ(run("info " + path("a") + " --augmented").exit_code, 2);
+  EXPECT_EQ(run("info " + path("a") + " --set data.augment.paste=1").exit_code, 2);
+}
+
 TEST_F(DataProgram, BadOptionsOfSynthEndWithTwo) {
   for (const char* options : {"--kinds striped", "--kinds tiny=x"}) {
     const auto result = run("synth --output " + path("c") + " " + options);

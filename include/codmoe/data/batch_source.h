@@ -22,27 +22,32 @@ struct Batch {
   at::Tensor images;  ///< uint8 [B, 3, S, S], RGB
   at::Tensor masks;   ///< uint8 [B, 1, S, S], 0 ... 255, soft at the edges
   std::vector<std::string> names;
-  int64_t replaced = 0;  ///< rows whose own sample was skipped: they hold another one
+  int64_t replaced = 0;  ///< rows whose own sample was skipped: they hold another one (donors don't count)
 };
 
 /// How a dataset is cut into batches.
 struct LoaderOptions {
   int64_t batch_size = 16;
-  int64_t size = 352;      ///< side of the square batch, pixels
-  int64_t threads = 0;     ///< workers; 0: one a core, 16 at most
-  int64_t prefetch = 4;    ///< batches in preparation or ready, which bounds the memory
-  bool shuffle = true;     ///< a new order every epoch
-  bool drop_last = false;  ///< leave out a last batch that is not full
+  int64_t size = 352;                  ///< side of the square batch, pixels
+  std::vector<double> scales = {1.0};  ///< each batch draws one: its side is `size` times that, a multiple of 32
+  int64_t threads = 0;                 ///< workers; 0: one a core, 16 at most
+  int64_t prefetch = 4;                ///< batches in preparation or ready, which bounds the memory
+  bool shuffle = true;                 ///< a new order every epoch
+  bool drop_last = false;              ///< leave out a last batch that is not full
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("batch_size", batch_size, core::between(1, 65536));
     visit("size", size, core::between(8, 8192));
+    visit("scales", scales, core::between(0.1, 4));
     visit("threads", threads, core::between(0, 1024));
     visit("prefetch", prefetch, core::between(1, 1024));
     visit("shuffle", shuffle);
     visit("drop_last", drop_last);
   }
+  void check() const;
+  /// Of all that a batch may have.
+  int64_t largest_side() const;
 };
 
 /// Where decoded samples are kept between epochs. The batches are the same bytes wherever that is; on a CUDA device

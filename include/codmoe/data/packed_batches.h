@@ -16,8 +16,8 @@ namespace codmoe::data {
 /// What ops::augment makes a batch of.
 struct PackedBatch {
   std::vector<at::Tensor> pixels;  ///< uint8 [N] each, to be laid end to end: mostly one
-  at::Tensor places_b4;            ///< int64 [B, 4]: where image and mask begin, H and W
-  at::Tensor changes_bp;           ///< float32 [B, P], a row of ops::augment
+  at::Tensor rows_bn;              ///< the rows of ops::augment
+  int64_t side = 0;                ///< of the batch
   std::vector<std::string> names;
   int64_t replaced = 0;  ///< see Batch
 
