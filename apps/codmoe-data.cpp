@@ -196,15 +196,13 @@ void declare_weights(CLI::App& app, Command& command) {
       app.add_subcommand("import-weights", "Check a weights file against a backbone, and keep what it uses");
   imported->add_option("FILE", command.input, ".safetensors file in timm's names")->required();
   imported->add_option("--backbone", command.backbone, "its name, such as pvt_v2_b2")->required();
-  command.common.add_output(*import, ".safetensors file to write");
+  command.common.add_output(*imported, ".safetensors file to write");
   imported->get_option("--output")->required();
   imported->footer(
       "apps/convert/codmoe_convert.py makes safetensors of .pth and "
       ".pt files.");
-  imported->callback([&] {
-    command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output); };
-  }  // namespace
-  );
+  imported->callback(
+      [&] { command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output); }; });
   auto* exported = app.add_subcommand("export-backbone", "Write a trained model's backbone in timm's names");
   exported->add_option("CHECKPOINT", command.input, "run folder (its best checkpoint is taken) or step folder")
       ->required();
