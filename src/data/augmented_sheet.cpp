@@ -8,7 +8,7 @@
 
 #include "codmoe/core/parallel.h"
 #include "codmoe/data/image_file.h"
-#include "codmoe/data/loader.h"
+#include "codmoe/data/samples.h"
 #include "mat.h"
 #include "order.h"
 
@@ -31,11 +31,12 @@ at::Tensor outlined(const Sample& sample, int64_t cell) {
 /// Column 0 is the sample as it is, column n epoch n - 1.
 Sample make_cell(const Dataset& dataset, const AugmentOptions& augment, const AugmentedSheetOptions& options,
                  int64_t index, int64_t column) {
-  const Sample sample = read_sample(dataset.item(index));
+  const auto read = [&](int64_t i) { return reduce(read_sample(dataset.item(i)), options.size); };
+  const Sample sample = read(index);
   if (column == 0) return apply_augmentation(sample, options.size, {});
   const Augmentation drawn = augmentation_of(augment, options.seed, column - 1, index);
   const auto donor_index = donor_of(drawn, index, dataset.size());
-  const auto donor = donor_index ? std::optional(read_sample(dataset.item(*donor_index))) : std::nullopt;
+  const auto donor = donor_index ? std::optional(read(*donor_index)) : std::nullopt;
   return apply_augmentation(sample, options.size, drawn, donor ? &*donor : nullptr);
 }
 

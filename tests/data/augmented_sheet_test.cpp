@@ -11,7 +11,8 @@ class AugmentedSheetTest : public FolderTest {
  protected:
   void SetUp() override {
     FolderTest::SetUp();
-    for (int64_t i = 0; i < 4; ++i) write_pair(dir_, std::to_string(i), 60, 60, i);
+    for (int64_t i = 0; i < 4; ++i)
+      write_pair(dir_, std::to_string(i), 60 + 60 * i, 60 + 60 * i, i);  // some are reduced
   }
 
   static at::Tensor cell(const at::Tensor& sheet, int64_t row, int64_t column) {
@@ -27,8 +28,8 @@ TEST_F(AugmentedSheetTest, ShowsWhatTrainingSees) {
   const Dataset dataset({dir_, {}});
   const at::Tensor sheet = augmented_sheet(dataset, augment, kLayout);
   ASSERT_EQ(sheet.sizes(), (at::IntArrayRef{2 * 68 + 4, 4 * 68 + 4, 3}));
-  Loader loader(std::make_shared<Dataset>(DatasetOptions{dir_, {}}),
-                {.batch_size = 4, .size = 64, .threads = 1, .shuffle = false}, augment, 9, false);
+  Loader loader(std::make_shared<Samples>(std::make_shared<Dataset>(DatasetOptions{dir_, {}}), 64),
+                {.batch_size = 4, .size = 64, .threads = 1, .shuffle = false}, augment, 9);
   for (int64_t epoch = 0; epoch < 3; ++epoch) {
     loader.start(epoch);
     const Batch batch = *loader.next();
