@@ -177,12 +177,12 @@ std::string fingerprint_of(const std::vector<std::string>& names) {
   return fmt::format("{}-{:016x}", names.size(), hash);
 }
 
-at::Tensor read_image(const Item& item) {
-  return item.pack ? item.pack->sample(item.packed_index).image : read_image(item.image);
+at::Tensor read_image(const Item& item, const NewImage& memory) {
+  return item.pack ? item.pack->sample(item.packed_index).image : read_image(item.image, memory);
 }
 
-at::Tensor read_mask(const Item& item) {
-  return item.pack ? item.pack->sample(item.packed_index).mask : read_mask(item.mask);
+at::Tensor read_mask(const Item& item, const NewImage& memory) {
+  return item.pack ? item.pack->sample(item.packed_index).mask : read_mask(item.mask, memory);
 }
 
 }  // namespace codmoe::data

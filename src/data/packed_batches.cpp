@@ -1,6 +1,7 @@
 #include "codmoe/data/packed_batches.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <deque>
@@ -14,6 +15,34 @@
 #include "prefetch.h"
 
 namespace codmoe::data {
+
+namespace {
+
+/// What one sample has of an arena.
+class Pieces {
+ public:
+  explicit Pieces(ByteArena& arena) : arena_(arena) {}
+
+  at::Tensor new_image(at::IntArrayRef shape) {
+    rooms_.push_back(arena_.take(c10::multiply_integers(shape)));
+    return at::from_blob(rooms_.back().bytes, shape, at::kByte);
+  }
+  /// Of an image that lies in one of them, or else is copied into one now.
+  int64_t offset_of(const at::Tensor& image) {
+    const auto* bytes = image.const_data_ptr<uint8_t>();
+    const auto found = std::ranges::find(rooms_, bytes, &ByteArena::Room::bytes);
+    if (found != rooms_.end()) return found->offset;
+    const auto room = arena_.take(image.numel());
+    std::copy_n(bytes, image.numel(), room.bytes);
+    return room.offset;
+  }
+
+ private:
+  ByteArena& arena_;
+  std::vector<ByteArena::Room> rooms_;
+};
+
+}  // namespace
 
 int64_t PackedBatch::bytes() const {
   int64_t bytes = 0;
@@ -105,12 +134,10 @@ void PackedBatches::Ring::fill(int64_t batch, int64_t row) {
 }
 
 PackedBatches::Ring::Packed PackedBatches::Ring::pack(ByteArena& arena, int64_t position) const {
-  const auto [sample, index] = samples_->at(order_, position);
-  const auto image_bytes = sample.image.numel(), mask_bytes = sample.mask.numel();
-  const auto room = arena.take(image_bytes + mask_bytes);
-  std::copy_n(sample.image.const_data_ptr<uint8_t>(), image_bytes, room.bytes);
-  std::copy_n(sample.mask.const_data_ptr<uint8_t>(), mask_bytes, room.bytes + image_bytes);
-  return {source_of(sample, room.offset, room.offset + image_bytes), index};
+  Pieces pieces(arena);
+  const auto [sample, index] =
+      samples_->at(order_, position, [&](at::IntArrayRef shape) { return pieces.new_image(shape); });
+  return {source_of(sample, pieces.offset_of(sample.image), pieces.offset_of(sample.mask)), index};
 }
 
 const PackedBatch& PackedBatches::Ring::wait(int64_t batch) {

@@ -19,18 +19,21 @@ namespace {
 
 int64_t reduced_side(int64_t side, int64_t size) { return size == 0 ? side : side / std::max<int64_t>(1, side / size); }
 
+bool is_reduced(at::IntArrayRef shape, int64_t size) {
+  return reduced_side(shape[0], size) != shape[0] || reduced_side(shape[1], size) != shape[1];
+}
+
 at::Tensor reduce_image(const at::Tensor& image, int64_t size) {
-  const auto height = reduced_side(image.size(0), size), width = reduced_side(image.size(1), size);
-  if (height == image.size(0) && width == image.size(1)) return image.contiguous();
-  return resize(image, height, width, Interpolation::area);
+  if (!is_reduced(image.sizes(), size)) return image.contiguous();
+  return resize(image, reduced_side(image.size(0), size), reduced_side(image.size(1), size), Interpolation::area);
 }
 
 struct OverBudget {};
 
 }  // namespace
 
-Sample read_sample(const Item& item) {
-  Sample sample{read_image(item), read_mask(item)};
+Sample read_sample(const Item& item, const NewImage& memory) {
+  Sample sample{read_image(item, memory), read_mask(item, memory)};
   if (sample.image.size(0) == sample.mask.size(0) && sample.image.size(1) == sample.mask.size(1)) return sample;
   throw core::Error(fmt::format("{}: is {}x{}, its mask {} is {}x{} (width x height)", item.image.string(),
                                 sample.image.size(1), sample.image.size(0), item.mask.string(), sample.mask.size(1),
@@ -79,11 +82,14 @@ void Samples::skip(int64_t index, const core::Error& error) const {
   spdlog::warn("data.on_error: skip: {}; the next readable sample takes its place", error.what());
 }
 
-std::optional<Sample> Samples::read(int64_t index) const {
+std::optional<Sample> Samples::read(int64_t index, const NewImage& memory) const {
   if (is_skipped(index)) return std::nullopt;
   if (are_kept()) return kept_.at(static_cast<std::size_t>(index));
   try {
-    const auto whole = read_sample(dataset_->item(index));
+    const NewImage where = [&](at::IntArrayRef shape) {
+      return memory && !is_reduced(shape, batch_side_) ? memory(shape) : at::empty(shape, at::kByte);
+    };
+    const auto whole = read_sample(dataset_->item(index), where);
     auto sample = reduce(whole, batch_side_);
     if (sample.mask.numel() < whole.mask.numel()) any_reduced_ = true;
     return sample;
@@ -94,10 +100,10 @@ std::optional<Sample> Samples::read(int64_t index) const {
   }
 }
 
-Samples::Found Samples::at(const std::vector<int64_t>& order, int64_t position) const {
+Samples::Found Samples::at(const std::vector<int64_t>& order, int64_t position, const NewImage& memory) const {
   for (std::size_t step = 0; step < order.size(); ++step) {
     const auto index = order[(static_cast<std::size_t>(position) + step) % order.size()];
-    if (auto sample = read(index)) return {*std::move(sample), index};
+    if (auto sample = read(index, memory)) return {*std::move(sample), index};
   }
   refuse_all();
 }

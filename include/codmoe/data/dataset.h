@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "codmoe/core/options.h"
+#include "codmoe/data/image_file.h"
 
 namespace codmoe::data {
 
@@ -25,9 +26,9 @@ struct Item {
 };
 
 /// The photograph, uint8 [H, W, 3] RGB, and the mask, uint8 [H, W]. @throws core::Error as those of image_file.h, and
-///   naming a damaged sample of a pack.
-at::Tensor read_image(const Item& item);
-at::Tensor read_mask(const Item& item);
+///   naming a damaged sample of a pack, whose pixels stay where they are.
+at::Tensor read_image(const Item& item, const NewImage& memory = {});
+at::Tensor read_mask(const Item& item, const NewImage& memory = {});
 
 /// Where a dataset is, and what of it counts.
 struct DatasetOptions {

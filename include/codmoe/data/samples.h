@@ -25,7 +25,7 @@ constexpr auto enum_names(OnError) { return core::names<OnError>({{"fail", OnErr
 
 /// Reads photograph and mask of one item. @throws core::Error naming the file that is missing, unreadable or of another
 ///   size than its partner.
-Sample read_sample(const Item& item);
+Sample read_sample(const Item& item, const NewImage& memory = {});
 
 /// A side that is at least twice `size` pixels is reduced by a whole factor, so that one between `size` and twice that
 /// remains; with size 0 none is.
@@ -47,9 +47,10 @@ class Samples {
   /// What the kept ones take.
   int64_t bytes() const { return bytes_; }
 
-  /// One sample; nothing where it can't be read and is skipped, which a warning says once.
+  /// One sample, which lies in `memory` only where it is decoded now and not reduced; nothing where it can't be read
+  /// and is skipped, which a warning says once.
   /// @throws core::Error naming a file that can't be read, unless it is skipped.
-  std::optional<Sample> read(int64_t index) const;
+  std::optional<Sample> read(int64_t index, const NewImage& memory = {}) const;
 
   struct Found {
     Sample sample;
@@ -58,7 +59,7 @@ class Samples {
   /// The sample at `position` of an order of all indices; where it is skipped, the next readable one behind it, the
   /// first following the last: a function of the order and of the files alone. @throws core::Error as read(), and where
   /// none is readable.
-  Found at(const std::vector<int64_t>& order, int64_t position) const;
+  Found at(const std::vector<int64_t>& order, int64_t position, const NewImage& memory = {}) const;
 
   const Dataset& dataset() const { return *dataset_; }
   int64_t size() const { return dataset_->size(); }
