@@ -112,7 +112,8 @@ SetPass make_metrics_pass(const MetricsInput& input, MetricsStage stage, int64_t
       return [&input, threads] {
         report::EvaluationOptions options;
         options.threads = threads;
-        report::evaluate_files(input.files, "run", "dataset", options);
+        report::Evaluation evaluation("run", options);
+        report::evaluate_files(input.files, "dataset", evaluation);
       };
   }
   TORCH_CHECK(false, "unknown stage");

@@ -23,11 +23,11 @@ constexpr auto enum_names(MetricsStage) {
 
 /// Every stage is a case; `decode` and `files` only with folders.
 struct MetricsCaseOptions {
-  std::filesystem::path pred, gt;  ///< folders of predictions and masks; both empty: synthetic pairs
-  int64_t count = 64;              ///< of synthetic pairs: how many,
-  int64_t size = 352;              ///< their side in pixels,
-  int64_t seed = 0;                ///< and what they are drawn from
-  int64_t threads = 0;             ///< 0: one a core
+  std::filesystem::path pred = {}, gt = {};  ///< folders of predictions and masks; both empty: synthetic pairs
+  int64_t count = 64;                        ///< of synthetic pairs: how many,
+  int64_t size = 352;                        ///< their side in pixels,
+  int64_t seed = 0;                          ///< and what they are drawn from
+  int64_t threads = 0;                       ///< 0: one a core
   std::vector<MetricsStage> stage = {MetricsStage::decode, MetricsStage::histograms, MetricsStage::weighted_f,
                                      MetricsStage::score, MetricsStage::files};
   double seconds = 2.0;  ///< no further pass over the pairs begins after this long; there are three at least

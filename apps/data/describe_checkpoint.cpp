@@ -19,7 +19,8 @@ namespace {
 /// The scores of the validation after `step` on one line; empty where there was none.
 std::string scores_at(const fs::path& run, int64_t step) {
   std::vector<std::string> scores;
-  for (const auto& [name, value] : engine::validation_scores(run, step).items()) {
+  const auto all = engine::validation_scores(run, step);
+  for (const auto& [name, value] : all.items()) {
     if (value.is_number()) scores.push_back(fmt::format("{} {:.4f}", plain(name), value.get<double>()));
   }
   return fmt::format("{}", fmt::join(scores, ", "));

@@ -37,7 +37,7 @@ void print_steps(const engine::TrainOptions& options) {
 void dry_run(const engine::TrainOptions& options) {
   model::Detector model(options.model);
   const auto size = options.data.loader.size;
-  fmt::print("{}", engine::model_table(engine::model_parts(*model, size), size));
+  fmt::print("{}", engine::model_table(engine::describe_parts(*model, size), size));
   print_memory(options);
   print_steps(options);
 }

@@ -61,7 +61,7 @@ at::Tensor add_layer(moe::SparseCODMoEImpl& layer, const report::ExpertLayer& na
 
 }  // namespace
 
-std::vector<ModelPart> model_parts(model::DetectorImpl& model, int64_t size) {
+std::vector<ModelPart> describe_parts(model::DetectorImpl& model, int64_t size) {
   const at::NoGradGuard no_grad;
   model.eval();
   std::vector<ModelPart> parts;

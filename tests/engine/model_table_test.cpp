@@ -10,7 +10,7 @@
 namespace codmoe::engine {
 namespace {
 
-std::vector<ModelPart> parts_of(model::Detector& model, int64_t size) { return model_parts(*model, size); }
+std::vector<ModelPart> parts_of(model::Detector& model, int64_t size) { return describe_parts(*model, size); }
 
 const ModelPart& part(const std::vector<ModelPart>& parts, const std::string& name) {
   return *std::ranges::find(parts, name, &ModelPart::name);

@@ -27,8 +27,8 @@ TEST(StepMemory, PredictsTheStepOfALargerBatch) {
   model->train();
   TrainStep step(model, options, c10::kCPU);
   const auto bytes = at::device(at::kCPU).dtype(at::kByte);
-  step.run({{.images = at::zeros({12, 3, 64, 64}, bytes), .masks = at::zeros({12, 1, 64, 64}, bytes), .names = {}}}, 0,
-           1.0);
+  step.run({{.images = at::zeros({12, 3, 64, 64}, bytes), .masks = at::zeros({12, 1, 64, 64}, bytes), .names = {}}},
+           StepValues());
   const auto measured = static_cast<double>(meter.peak());
   EXPECT_NEAR(static_cast<double>(memory.of(12)), measured, 0.1 * measured);
   // Weights, their gradients and two moments of the optimizer, 4 bytes each.

@@ -110,7 +110,8 @@ TEST(TrainStepGpu, PredictingBetweenReplaysGivesTheSameNumbers) {
   expect_graph_changes_nothing(options, 1, [&](testing::GpuRun& run, int64_t i) {
     if (i % 5 != 4) return;
     const AveragedWeights averaged(run.step->average());
-    maps.push_back(Predictor(run.model, {c10::kCUDA, 0}, 64, options.engine).predict({image})[0]);
+    Predictor predictor(run.model, {c10::kCUDA, 0}, 64, options.engine);
+    maps.push_back(predictor.predict({predictor.prepare(image)}).maps()[0]);
     run.model->train();
   });
   ASSERT_EQ(maps.size(), 4U);  // two of the run kernel by kernel, two of the other

@@ -28,7 +28,7 @@ class TrainProgram : public ::testing::Test {
     std::ofstream(folder_ / "run.yaml")
         << "backbone: {name: tiny}\ndecoder: {width: 8}\n"
            "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 2, size: 32}}\n"
-           "schedule: {epochs: 1}\nengine: {accumulate: 2}\n";
+           "schedule: {epochs: 1, warmup_epochs: 0}\nengine: {accumulate: 2}\n";
   }
   std::string path(const std::string& name) const { return "'" + (folder_ / name).string() + "'"; }
   test::ProgramResult train(const std::string& arguments) const {

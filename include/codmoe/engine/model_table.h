@@ -19,7 +19,7 @@ struct ModelPart {
 /// The parts in the order in which they run, on one image of `size` pixels a side: the backbone's stages, each MoE
 /// layer and its experts (indented), the decoder. A layer's operations are the router's and those of top_k experts of
 /// average cost. Switches the model to evaluation.
-std::vector<ModelPart> model_parts(model::DetectorImpl& model, int64_t size);
+std::vector<ModelPart> describe_parts(model::DetectorImpl& model, int64_t size);
 
 /// The parts as lines of a table, and their sum.
 std::string model_table(const std::vector<ModelPart>& parts, int64_t size);
