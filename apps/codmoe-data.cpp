@@ -14,13 +14,17 @@
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
+#include "codmoe/data/augmented_sheet.h"
 #include "codmoe/data/contact_sheet.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/doctor.h"
 #include "codmoe/data/image_file.h"
+#include "codmoe/data/pack.h"
 #include "codmoe/data/synth.h"
+#include "codmoe/engine/options.h"
 #include "codmoe/report/doctor.h"
 #include "common/cli.h"
+#include "data/pack.h"
 #include "data/weights.h"
 
 namespace fs = std::filesystem;
@@ -135,18 +139,41 @@ void run_check(const std::vector<fs::path>& dirs, const CheckOutput& output) {
   }
 }
 
-void describe_dataset(const fs::path& dir, const fs::path& grid) {
-  if (!grid.empty()) return data::write_png(grid, data::contact_sheet(data::Dataset({dir, {}})));
-  fmt::print("{}", report::format_examinations(std::vector{examine(dir)}));
+/// A picture of a dataset's samples; `augmented`: as a training run with the options of `common` sees them.
+struct Grid {
+  fs::path file;
+  bool augmented = false;
+
+  void check(const apps::CommonOptions& common) const {
+    if (augmented && file.empty()) throw core::UsageError("--augmented: name the picture with --grid FILE.png");
+    if (!augmented && (!common.config.empty() || !common.overrides.empty() || common.print_config)) {
+      throw core::UsageError("--config, --set and --print-config: only with --augmented");
+    }
+  }
+};
+
+void write_grid(const fs::path& dir, const Grid& grid, const apps::CommonOptions& common) {
+  const data::Dataset dataset({dir, {}});
+  if (!grid.augmented) return data::write_png(grid.file, data::contact_sheet(dataset));
+  engine::TrainOptions train;
+  if (!apps::load_options(common, train)) return;
+  data::write_png(grid.file,
+                  data::augmented_sheet(dataset, train.data.augment,
+                                        {.size = train.data.loader.size, .seed = static_cast<uint64_t>(train.seed)}));
 }
 
-void run_info(const fs::path& path, const fs::path& grid) {
-  if (!fs::is_directory(path)) {
+void run_info(const fs::path& path, const Grid& grid, const apps::CommonOptions& common) {
+  grid.check(common);
+  if (!fs::is_directory(path) && !data::is_pack(path)) {
     apps::describe_weights(path);
   } else if (apps::is_checkpoint(path)) {
     apps::describe_checkpoint(path);
+  } else if (!grid.file.empty()) {
+    write_grid(path, grid, common);
+  } else if (data::is_pack(path)) {
+    apps::describe_pack(path);
   } else {
-    describe_dataset(path, grid);
+    fmt::print("{}", report::format_examinations(std::vector{examine(path)}));
   }
 }
 
@@ -156,32 +183,47 @@ struct Command {
   data::SynthOptions synth;
   std::vector<fs::path> dirs;
   CheckOutput check;
-  fs::path grid;
+  data::DatasetOptions packed;
+  int64_t packed_size = 0;
+  Grid grid;
   fs::path input;
   std::string backbone;
   std::function<void()> run;
 };
 
 void declare_weights(CLI::App& app, Command& command) {
-  auto* import = app.add_subcommand("import-weights", "Check a weights file against a backbone, and keep what it uses");
-  import->add_option("FILE", command.input, ".safetensors file in timm's names")->required();
-  import->add_option("--backbone", command.backbone, "its name, such as pvt_v2_b2")->required();
-  command.common.add_output(*import, ".safetensors file to write");
-  import->get_option("--output")->required();
-  import->footer(
+  auto* imported =
+      app.add_subcommand("import-weights", "Check a weights file against a backbone, and keep what it uses");
+  imported->add_option("FILE", command.input, ".safetensors file in timm's names")->required();
+  imported->add_option("--backbone", command.backbone, "its name, such as pvt_v2_b2")->required();
+  command.common.add_output(*imported, ".safetensors file to write");
+  imported->get_option("--output")->required();
+  imported->footer(
       "apps/convert/codmoe_convert.py makes safetensors of .pth and "
       ".pt files.");
-  import->callback([&] {
-    command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output);
-};
-}  // namespace
-);
-auto* exported = app.add_subcommand("export-backbone", "Write a trained model's backbone in timm's names");
-exported->add_option("CHECKPOINT", command.input, "run folder (its best checkpoint is taken) or step folder")
-    ->required();
-command.common.add_output(*exported, ".safetensors file to write");
-exported->get_option("--output")->required();
-exported->callback([&] { command.run = [&] { apps::export_backbone(command.input, command.common.output); }; });
+  imported->callback(
+      [&] { command.run = [&] { apps::import_weights(command.input, command.backbone, command.common.output); }; });
+  auto* exported = app.add_subcommand("export-backbone", "Write a trained model's backbone in timm's names");
+  exported->add_option("CHECKPOINT", command.input, "run folder (its best checkpoint is taken) or step folder")
+      ->required();
+  command.common.add_output(*exported, ".safetensors file to write");
+  exported->get_option("--output")->required();
+  exported->callback([&] { command.run = [&] { apps::export_backbone(command.input, command.common.output); }; });
+}
+
+void declare_pack(CLI::App& app, Command& command) {
+  auto* pack =
+      app.add_subcommand("pack", "Write a dataset's decoded samples into one file, which stands for the folder");
+  pack->add_option("DIR", command.packed.dir, "dataset folder")->required();
+  pack->add_option("--list", command.packed.list, "text file with the names to pack, one a line");
+  pack->add_option("--size", command.packed_size,
+                   "side of the batches: what is at least twice as large is reduced; 0: nothing is")
+      ->check(CLI::Range(0, 8192))
+      ->capture_default_str();
+  command.common.add_output(*pack, ".safetensors file to write");
+  pack->get_option("--output")->required();
+  pack->callback(
+      [&] { command.run = [&] { apps::pack(command.packed, command.packed_size, command.common.output); }; });
 }
 
 void declare(CLI::App& app, Command& command) {
@@ -208,12 +250,18 @@ void declare(CLI::App& app, Command& command) {
   check->add_option("--json", command.check.json, "write all findings and statistics to this file");
   check->add_option("--report", command.check.report, "write a page with thumbnails into this folder");
   check->callback([&] { command.run = [&] { run_check(command.dirs, command.check); }; });
-  auto* info = app.add_subcommand("info", "Describe a dataset, a checkpoint or a weights file");
-  info->add_option("PATH", command.input, "dataset folder, run or step folder, or .safetensors file")->required();
-  info->add_option("--grid", command.grid,
+  auto* info = app.add_subcommand("info", "Describe a dataset, a packed set, a checkpoint or a weights file");
+  info->add_option("PATH", command.input, "dataset folder or packed set, run or step folder, or .safetensors file")
+      ->required();
+  info->add_option("--grid", command.grid.file,
                    "of a dataset: write a picture of samples with their masks "
                    "to this PNG file");
-  info->callback([&] { command.run = [&] { run_info(command.input, command.grid); }; });
+  info->add_flag("--augmented", command.grid.augmented,
+                 "the picture shows samples as training changes them, masks outlined: a row "
+                 "a sample, first as it is, then in epochs 0, 1, ...");
+  command.common.add_config(*info);
+  info->callback([&] { command.run = [&] { run_info(command.input, command.grid, command.common); }; });
+  declare_pack(app, command);
   declare_weights(app, command);
 }
 

@@ -15,6 +15,7 @@
 #include "codmoe/core/parallel.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/data/loader.h"
+#include "codmoe/data/packed_batches.h"
 
 namespace codmoe::bench {
 
@@ -49,6 +50,19 @@ SetPass over_batches(const DataCaseOptions& options, const DatasetPtr& dataset, 
   };
 }
 
+SetPass over_packed_batches(const DataCaseOptions& options, const DatasetPtr& dataset, const c10::Device& device) {
+  const auto packed = std::make_shared<data::PackedBatches>(
+      std::make_shared<data::Samples>(dataset, options.loader.largest_side()), options.loader, options.augment,
+      static_cast<uint64_t>(options.seed), /*pinned=*/device.is_cuda());
+  return [packed, epoch = std::make_shared<int64_t>(0)] {
+    packed->start((*epoch)++, 0);
+    for (int64_t batch = 0; batch < packed->batches_per_epoch(); ++batch) {
+      packed->wait(batch);
+      packed->release();
+    }
+  };
+}
+
 SetPass make_pass(const DataCaseOptions& options, DataStage stage, const DatasetPtr& dataset,
                   const c10::Device& device) {
   const auto seed = static_cast<uint64_t>(options.seed);
@@ -60,8 +74,13 @@ SetPass make_pass(const DataCaseOptions& options, DataStage stage, const Dataset
     case DataStage::augment:
       return over_items(options, dataset, [dataset, seed, options](int64_t i) {
         const auto drawn = data::draw_augmentation(options.augment, core::mix_seed(seed, static_cast<uint64_t>(i)));
-        data::apply_augmentation(data::read_sample(dataset->item(i)), options.loader.size, drawn);
+        const auto donor = data::donor_of(drawn, i, dataset->size());
+        const auto lent = donor ? std::optional(data::read_sample(dataset->item(*donor))) : std::nullopt;
+        data::apply_augmentation(data::read_sample(dataset->item(i)), options.loader.size, drawn,
+                                 lent ? &*lent : nullptr);
       });
+    case DataStage::pack:
+      return over_packed_batches(options, dataset, device);
     case DataStage::deliver:
       return over_batches(options, dataset, data::Cache::none, device);
     case DataStage::ram:

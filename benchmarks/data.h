@@ -9,15 +9,17 @@ namespace codmoe::bench {
 enum class DataStage {
   opencv,   ///< cv::imread of photograph and mask: the floor
   read,     ///< what training reads: upright, RGB, pairs of one size
-  augment,  ///< the same, resampled and recoloured
+  augment,  ///< the same, resampled and recoloured on the CPU
+  pack,     ///< what the CPU does for batches that are made on a GPU: decoded samples in the ring of buffers
   deliver,  ///< batches from files (data.cache: none), on the device
   ram,      ///< batches from decoded samples, on the device (data.cache: ram)
-  gpu       ///< batches of samples that lie on the GPU and are augmented there (data.cache: gpu)
+  gpu       ///< batches of samples that lie on the GPU (data.cache: gpu)
 };
 constexpr auto enum_names(DataStage) {
   return core::names<DataStage>({{"opencv", DataStage::opencv},
                                  {"read", DataStage::read},
                                  {"augment", DataStage::augment},
+                                 {"pack", DataStage::pack},
                                  {"deliver", DataStage::deliver},
                                  {"ram", DataStage::ram},
                                  {"gpu", DataStage::gpu}});
@@ -28,7 +30,7 @@ struct DataCaseOptions {
   data::DatasetOptions data;
   data::LoaderOptions loader;
   data::AugmentOptions augment;
-  std::vector<DataStage> stage = {DataStage::opencv,  DataStage::read, DataStage::augment,
+  std::vector<DataStage> stage = {DataStage::opencv,  DataStage::read, DataStage::augment, DataStage::pack,
                                   DataStage::deliver, DataStage::ram,  DataStage::gpu};
   double seconds = 5.0;  ///< no further pass over the set begins after this long; there are three at least
   int64_t seed = 0;      ///< of order and augmentation

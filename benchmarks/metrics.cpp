@@ -59,7 +59,7 @@ GreyPair synthetic_pair(const MetricsCaseOptions& options, int64_t index) {
 }
 
 GreyPair read_pair(const report::PairedFiles& files) {
-  GreyPair pair{data::read_mask(files.prediction), data::read_mask(files.item.mask)};
+  GreyPair pair{data::read_mask(files.prediction), data::read_mask(files.item)};
   if (pair.pred_hw.sizes() != pair.mask_hw.sizes()) {
     pair.pred_hw =
         data::resize(pair.pred_hw, pair.mask_hw.size(0), pair.mask_hw.size(1), data::Interpolation::bilinear);

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "codmoe/data/pack.h"
+
 namespace codmoe::apps {
 namespace {
 
@@ -19,12 +21,12 @@ std::optional<Named> split_name(const std::string& text) {
   return Named{text.substr(0, equals), text.substr(equals + 1)};
 }
 
-/// NAME=DIR, or NAME=FILE with a list of names that lies in the dataset's folder.
+/// NAME=DIR, NAME=FILE of a packed set, or NAME=FILE with a list of names that lies in the dataset's folder.
 std::pair<std::string, data::DatasetOptions> parse_data(const std::string& text) {
   const auto named = split_name(text);
-  if (!named) throw core::UsageError(fmt::format("--data {}: must be NAME=DIR, or NAME=DIR/LIST.txt", text));
+  if (!named) throw core::UsageError(fmt::format("--data {}: must be NAME=DIR, NAME=PACK, or NAME=DIR/LIST.txt", text));
   const auto& [name, path] = *named;
-  if (fs::is_regular_file(path)) return {name, {.dir = path.parent_path(), .list = path}};
+  if (fs::is_regular_file(path) && !data::is_pack(path)) return {name, {.dir = path.parent_path(), .list = path}};
   return {name, {.dir = path, .list = {}}};
 }
 
@@ -71,7 +73,7 @@ void EvalArguments::declare(CLI::App& app) {
   repeatable("--pred", pred,
              "folder of predictions instead of a checkpoint, or NAME=FOLDER (repeatable); with several --data it has a "
              "subfolder for each, of its name");
-  repeatable("--data", data, "NAME=DIR, or NAME=DIR/LIST.txt (repeatable)");
+  repeatable("--data", data, "NAME=DIR, NAME=PACK of codmoe-data pack, or NAME=DIR/LIST.txt (repeatable)");
   app.add_option("--gt", gt, "folder of masks for --pred, instead of --data");
   app.add_flag("--strict", strict, "refuse predictions of another size than their mask's");
   app.add_option("--against", against,

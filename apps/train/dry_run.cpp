@@ -24,7 +24,8 @@ void print_memory(const engine::TrainOptions& options) {
 void print_steps(const engine::TrainOptions& options) {
   if (options.data.train.dir.empty()) return fmt::print("no training set: data.train.dir is empty\n");
   const auto dataset = std::make_shared<const data::Dataset>(options.data.train);
-  const data::Loader loader(dataset, options.data.loader, options.data.augment, 0, /*pin_memory=*/false);
+  const auto samples = std::make_shared<const data::Samples>(dataset, options.data.loader.largest_side());
+  const data::Loader loader(samples, options.data.loader, options.data.augment, 0);
   const auto group = options.engine.accumulate;
   const auto steps = (loader.batches_per_epoch() + group - 1) / group;
   fmt::print("{} images, {} steps an epoch, {} in {} epochs\n", dataset->size(), steps, steps * options.schedule.epochs,

@@ -59,12 +59,17 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable) {
+  write_file_atomically(path, std::span(&bytes, 1), durable);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+                           Durable durable) {
   auto beside = path;
   beside += fmt::format(".tmp-{}", ::getpid());
   try {
     const Descriptor descriptor(beside, O_WRONLY | O_CREAT | O_TRUNC);
     if (descriptor.get() < 0) fail("write", path);
-    write_all(descriptor.get(), bytes, path);
+    for (const auto piece : pieces) write_all(descriptor.get(), piece, path);
     if (durable == Durable::yes && ::fsync(descriptor.get()) != 0) fail("write", path);
     if (::rename(beside.c_str(), path.c_str()) != 0) fail("write", path);
   } catch (...) {

@@ -5,11 +5,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
+#include <cstring>
 #include <fstream>
+#include <memory>
 #include <string_view>
+#include <vector>
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
+#include "mapped_file.h"
 #include "safetensors_header.h"
 
 namespace codmoe::core {
@@ -96,6 +101,18 @@ at::Tensor make_tensor(const Source& source, const TensorEntry& entry) {
   }
 }
 
+/// What other programs wrote may lie between the addresses that its type needs: then it is copied.
+at::Tensor view_of(const std::shared_ptr<const MappedFile>& file, char* bytes, const TensorEntry& entry) {
+  const auto options = at::TensorOptions().dtype(entry.dtype);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(bytes) % c10::elementSize(entry.dtype) == 0;
+  if (aligned)
+    return at::from_blob(
+        bytes, entry.shape, [file](void*) {}, options);
+  auto copy = at::empty(entry.shape, options);
+  std::memcpy(copy.mutable_data_ptr(), bytes, copy.nbytes());
+  return copy;
+}
+
 /// A bool with any bits but 0 or 1 is undefined behaviour wherever it is read.
 void check_bools(const Source& source, const TensorEntry& entry, const at::Tensor& tensor) {
   const auto* bytes = static_cast<const uint8_t*>(tensor.const_data_ptr());
@@ -127,6 +144,22 @@ SafetensorsFile load_safetensors(const std::filesystem::path& path) {
   return file;
 }
 
+SafetensorsFile map_safetensors(const std::filesystem::path& path) {
+  Source source(path);
+  const auto text = read_header_text(source);
+  auto header = parse_safetensors_header(path, text, source.left());
+  const auto mapped = std::make_shared<const MappedFile>(path);
+  if (mapped->size() < source.left()) source.fail("the file ends too early");
+  auto* data = mapped->data() + (mapped->size() - source.left());
+  SafetensorsFile file{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (const auto& entry : header.entries) {
+    auto tensor = view_of(mapped, data + entry.begin, entry);
+    if (entry.dtype == at::kBool) check_bools(source, entry, tensor);
+    file.tensors.emplace(entry.name, std::move(tensor));
+  }
+  return file;
+}
+
 void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                       const std::map<std::string, std::string>& metadata) {
   SafetensorsHeader header{.entries = {}, .metadata = metadata};
@@ -134,16 +167,13 @@ void save_safetensors(const std::filesystem::path& path, const TensorMap& tensor
   lay_out(header.entries);
   const auto text = format_safetensors_header(path, header);
   const uint64_t length = text.size();
-  const uint64_t data_bytes = header.entries.empty() ? 0 : header.entries.back().end;
-
-  std::string bytes;
-  bytes.reserve(sizeof(length) + length + data_bytes);
-  bytes.append(reinterpret_cast<const char*>(&length), sizeof(length)).append(text);
+  std::vector<at::Tensor> contiguous;
+  std::vector<std::string_view> pieces{{reinterpret_cast<const char*>(&length), sizeof(length)}, text};
   for (const auto& entry : header.entries) {
-    const auto tensor = tensors.at(entry.name).detach().cpu().contiguous();
-    bytes.append(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+    const auto& tensor = contiguous.emplace_back(tensors.at(entry.name).detach().cpu().contiguous());
+    pieces.emplace_back(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
   }
-  write_file_atomically(path, bytes);
+  write_file_atomically(path, pieces);
 }
 
 }  // namespace codmoe::core

@@ -1,15 +1,14 @@
 #include "codmoe/data/contact_sheet.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "codmoe/core/error.h"
 #include "codmoe/core/parallel.h"
 #include "codmoe/data/image_file.h"
+#include "codmoe/data/samples.h"
 
 namespace codmoe::data {
 namespace {
@@ -32,11 +31,7 @@ at::Tensor fit(const at::Tensor& image, int64_t cell) {
 }
 
 void draw_sample(const Item& item, int64_t top, int64_t left, int64_t cell, at::Tensor& sheet) {
-  const at::Tensor image = read_image(item.image), mask = read_mask(item.mask);
-  if (image.size(0) != mask.size(0) || image.size(1) != mask.size(1)) {
-    throw core::Error(fmt::format("{}: is {}x{}, its image {}x{}", item.mask.string(), mask.size(1), mask.size(0),
-                                  image.size(1), image.size(0)));
-  }
+  const auto [image, mask] = read_sample(item);
   int64_t at = left;
   for (const at::Tensor& picture : {fit(image, cell), fit(dimmed(image, mask), cell)}) {
     sheet.narrow(0, top, picture.size(0)).narrow(1, at, picture.size(1)).copy_(picture);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
 #include "codmoe/data/image_file.h"
+#include "codmoe/data/pack.h"
 
 namespace fs = std::filesystem;
 
@@ -65,6 +67,34 @@ const fs::path& partner(const FilesByName& files, const std::string& name, const
   throw core::Error(fmt::format("{}: no file for '{}' of {}", folder.string(), name, list.string()));
 }
 
+/// Where the samples of a list stand in a pack; all of it without one.
+std::vector<int64_t> chosen_of(const Pack& pack, const DatasetOptions& options) {
+  std::vector<int64_t> chosen(pack.names().size());
+  std::iota(chosen.begin(), chosen.end(), 0);
+  if (options.list.empty()) return chosen;
+  std::map<std::string, int64_t> places;
+  for (const auto index : chosen) places[pack.names()[static_cast<std::size_t>(index)]] = index;
+  chosen.clear();
+  for (const std::string& name : names_of_list(options.list)) {
+    const auto found = places.find(name);
+    if (found == places.end()) {
+      throw core::Error(fmt::format("{}: has no '{}' of {}", options.dir.string(), name, options.list.string()));
+    }
+    chosen.push_back(found->second);
+  }
+  return chosen;
+}
+
+std::vector<Item> packed_items(const DatasetOptions& options) {
+  const auto pack = Pack::open(options.dir);
+  std::vector<Item> items;
+  for (const auto index : chosen_of(*pack, options)) {
+    const auto& name = pack->names()[static_cast<std::size_t>(index)];
+    items.push_back({name, options.dir / "Imgs" / name, options.dir / "GT" / name, pack, index});
+  }
+  return items;
+}
+
 }  // namespace
 
 std::vector<std::string> read_list(const fs::path& list) {
@@ -103,6 +133,10 @@ DatasetFolders find_folders(const fs::path& dir) {
 }
 
 Dataset::Dataset(const DatasetOptions& options) : dir_(options.dir) {
+  if (fs::is_regular_file(dir_)) {
+    items_ = packed_items(options);
+    return;
+  }
   const DatasetFolders folders = find_folders(dir_);
   const FilesByName images = files_by_name(folders.images);
   const FilesByName masks = files_by_name(folders.masks);
@@ -119,12 +153,36 @@ Dataset::Dataset(const DatasetOptions& options) : dir_(options.dir) {
   if (items_.empty()) throw core::Error(fmt::format("{}: has no images", folders.images.string()));
 }
 
+int64_t Dataset::reduced_for() const { return items_.front().pack ? items_.front().pack->reduced_for() : 0; }
+
+void Dataset::require_size(int64_t size) const {
+  if (reduced_for() == 0 || (size > 0 && size <= reduced_for())) return;
+  throw core::Error(
+      fmt::format("{}: its samples were reduced for batches of {} pixels, and {} are needed; pack the set {}",
+                  dir_.string(), reduced_for(), size > 0 ? fmt::format("samples for {}", size) : "all pixels",
+                  size > 0 ? fmt::format("with --size {}, or without", size) : "without --size"));
+}
+
 std::string Dataset::fingerprint() const {
+  std::vector<std::string> names;
+  for (const Item& item : items_) names.push_back(item.name);
+  return fingerprint_of(names);
+}
+
+std::string fingerprint_of(const std::vector<std::string>& names) {
   uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const Item& item : items_) {
-    for (const char c : item.name + "\n") hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  for (const std::string& name : names) {
+    for (const char c : name + "\n") hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   }
-  return fmt::format("{}-{:016x}", size(), hash);
+  return fmt::format("{}-{:016x}", names.size(), hash);
+}
+
+at::Tensor read_image(const Item& item, const NewImage& memory) {
+  return item.pack ? item.pack->sample(item.packed_index).image : read_image(item.image, memory);
+}
+
+at::Tensor read_mask(const Item& item, const NewImage& memory) {
+  return item.pack ? item.pack->sample(item.packed_index).mask : read_mask(item.mask, memory);
 }
 
 }  // namespace codmoe::data

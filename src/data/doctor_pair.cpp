@@ -85,8 +85,10 @@ void measure(const at::Tensor& mask, ExaminedPair& pair) {
 }  // namespace
 
 std::optional<ExaminedPair> examine_pair(const Item& item, std::vector<Finding>& findings) {
-  const auto photograph = examine_file(item.image, item.mask, read_image, findings);
-  const auto mask = examine_file(item.mask, item.image, read_mask, findings);
+  const auto read_photograph = [](const std::filesystem::path& path) { return read_image(path); };
+  const auto read_its_mask = [](const std::filesystem::path& path) { return read_mask(path); };
+  const auto photograph = examine_file(item.image, item.mask, read_photograph, findings);
+  const auto mask = examine_file(item.mask, item.image, read_its_mask, findings);
   if (photograph) examine_photograph(*photograph, item, findings);
   if (mask) examine_mask(*mask, item.mask, item.image, findings);
   if (!photograph || !mask) return std::nullopt;

@@ -56,17 +56,17 @@ bool is_image_name(const std::filesystem::path& path) {
   return std::find(kSuffixes.begin(), kSuffixes.end(), suffix) != kSuffixes.end();
 }
 
-at::Tensor read_image(const std::filesystem::path& path) {
+at::Tensor read_image(const std::filesystem::path& path, const NewImage& memory) {
   const cv::Mat bgr = decode(path, cv::IMREAD_COLOR);
-  at::Tensor image = new_image(bgr.rows, bgr.cols, 3);
+  at::Tensor image = memory ? memory({bgr.rows, bgr.cols, 3}) : new_image(bgr.rows, bgr.cols, 3);
   cv::Mat rgb = as_mat(image);
   cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
   return image;
 }
 
-at::Tensor read_mask(const std::filesystem::path& path) {
+at::Tensor read_mask(const std::filesystem::path& path, const NewImage& memory) {
   const cv::Mat grey = decode(path, cv::IMREAD_GRAYSCALE);
-  at::Tensor mask = new_image(grey.rows, grey.cols, 1);
+  at::Tensor mask = memory ? memory({grey.rows, grey.cols}) : new_image(grey.rows, grey.cols, 1);
   cv::Mat target = as_mat(mask);
   grey.copyTo(target);
   return mask;

@@ -1,31 +1,19 @@
 #include "codmoe/data/loader.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
-#include <mutex>
 #include <opencv2/core.hpp>
 #include <thread>
 #include <utility>
 
-#include "codmoe/core/error.h"
-#include "codmoe/data/image_file.h"
-#include "epoch.h"
 #include "mat.h"
 #include "order.h"
+#include "prefetch.h"
 
 namespace codmoe::data {
 namespace {
-
-/// One epoch: the order of its samples, and the window that moves over it.
-struct Pass {
-  int64_t epoch;
-  std::vector<int64_t> order;
-  std::unique_ptr<Epoch> window;
-};
 
 /// Writes [S, S, 3] and [S, S] to one row. Not with tensor operations: each worker would start OpenMP threads.
 void write_row(const Sample& sample, Batch& batch, int64_t row) {
@@ -47,132 +35,90 @@ int64_t worker_count(const LoaderOptions& options) {
   return std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 16);
 }
 
-Sample read_sample(const Item& item) {
-  Sample sample{read_image(item.image), read_mask(item.mask)};
-  if (sample.image.size(0) == sample.mask.size(0) && sample.image.size(1) == sample.mask.size(1)) return sample;
-  throw core::Error(fmt::format("{}: is {}x{}, its mask {} is {}x{} (width x height)", item.image.string(),
-                                sample.image.size(1), sample.image.size(0), item.mask.string(), sample.mask.size(1),
-                                sample.mask.size(0)));
-}
-
 class Loader::Workers {
  public:
-  Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
-          uint64_t seed, bool pin_memory, std::shared_ptr<const SampleCache> cache);
-  ~Workers();
+  Workers(std::shared_ptr<const Samples> samples, const LoaderOptions& options, const AugmentOptions& augment,
+          uint64_t seed);
 
   void start(int64_t epoch, int64_t first_batch);
   std::optional<Batch> next();
   int64_t batches() const { return batches_; }
-  bool keeps_samples() const { return cache_ != nullptr; }
 
  private:
-  Batch make_batch(const std::vector<int64_t>& order, int64_t index) const;
-  std::shared_ptr<Pass> wait_for_pass(const std::shared_ptr<Pass>& last);
-  void work();
-  void fill(const Pass& pass, const Task& task) const;
+  Batch& place(int64_t batch) { return ring_[static_cast<std::size_t>(batch % std::ssize(ring_))]; }
+  Batch make_batch(int64_t batch) const;
+  void fill(int64_t batch, int64_t row);
 
-  const std::shared_ptr<const Dataset> dataset_;
-  const std::shared_ptr<const SampleCache> cache_;
+  const std::shared_ptr<const Samples> samples_;
   const LoaderOptions options_;
   const AugmentOptions augment_;
   const uint64_t seed_;
-  const bool pin_memory_;
   const int64_t batches_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::shared_ptr<Pass> pass_;
-  bool quit_ = false;
-  std::vector<std::thread> threads_;
+  int64_t epoch_ = 0, next_batch_ = 0;
+  std::vector<int64_t> order_;  // of this epoch; empty before start()
+  std::vector<Batch> ring_;
+  Prefetch prefetch_;  // the last: its threads use the others
 };
 
-Loader::Workers::Workers(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
-                         const AugmentOptions& augment, uint64_t seed, bool pin_memory,
-                         std::shared_ptr<const SampleCache> cache)
-    : dataset_(std::move(dataset)),
-      cache_(std::move(cache)),
+Loader::Workers::Workers(std::shared_ptr<const Samples> samples, const LoaderOptions& options,
+                         const AugmentOptions& augment, uint64_t seed)
+    : samples_(std::move(samples)),
       options_(options),
       augment_(augment),
       seed_(seed),
-      pin_memory_(pin_memory && at::hasCUDA()),
-      batches_(batch_count(*dataset_, options_)) {
+      batches_(batch_count(samples_->dataset(), options_)),
+      ring_(static_cast<std::size_t>(options_.prefetch)),
+      prefetch_(worker_count(options_), options_.prefetch, [this](int64_t batch, int64_t row) { fill(batch, row); }) {
   cv::setNumThreads(1);  // the workers are the parallelism
-  for (int64_t i = 0; i < worker_count(options_); ++i) threads_.emplace_back([this] { work(); });
 }
 
-Loader::Workers::~Workers() {
-  {
-    const std::lock_guard lock(mutex_);
-    quit_ = true;
-    if (pass_) pass_->window->stop();
-  }
-  changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
-}
-
-Batch Loader::Workers::make_batch(const std::vector<int64_t>& order, int64_t index) const {
-  const auto [first, rows] = batch_span(std::ssize(order), options_, index);
-  const auto memory = at::TensorOptions(at::kByte).pinned_memory(pin_memory_);
-  Batch batch{at::empty({rows, 3, options_.size, options_.size}, memory),
-              at::empty({rows, 1, options_.size, options_.size}, memory),
-              {}};
-  for (int64_t row = 0; row < rows; ++row) {
-    batch.names.push_back(dataset_->item(order[static_cast<std::size_t>(first + row)]).name);
-  }
-  return batch;
+Batch Loader::Workers::make_batch(int64_t batch) const {
+  const auto rows = batch_span(samples_->size(), options_, batch).count;
+  const auto side = batch_side(options_, seed_, epoch_, batch);
+  return {at::empty({rows, 3, side, side}, at::kByte), at::empty({rows, 1, side, side}, at::kByte),
+          std::vector<std::string>(static_cast<std::size_t>(rows))};
 }
 
 void Loader::Workers::start(int64_t epoch, int64_t first_batch) {
-  TORCH_CHECK(first_batch >= 0 && first_batch <= batches(), "loader: first batch must be in 0 ... ", batches(), ", is ",
-              first_batch);
-  auto pass =
-      std::make_shared<Pass>(Pass{epoch, sample_order(dataset_->size(), options_.shuffle, seed_, epoch), nullptr});
-  const auto* order = &pass->order;
-  pass->window = std::make_unique<Epoch>(first_batch, batches(), options_.batch_size, options_.prefetch,
-                                         [this, order](int64_t index) { return make_batch(*order, index); });
-  {
-    const std::lock_guard lock(mutex_);
-    if (pass_) pass_->window->stop();
-    pass_ = std::move(pass);
-  }
-  changed_.notify_all();
+  check_first_batch(first_batch, batches_);
+  prefetch_.stop();
+  epoch_ = epoch;
+  next_batch_ = first_batch;
+  order_ = sample_order(samples_->size(), options_.shuffle, seed_, epoch);
+  const auto window_end = std::min(batches_, first_batch + options_.prefetch);
+  for (auto batch = first_batch; batch < window_end; ++batch) place(batch) = make_batch(batch);
+  prefetch_.start(first_batch, rows_from(first_batch, batches_, samples_->size(), options_));
 }
 
 std::optional<Batch> Loader::Workers::next() {
-  return pass_ ? pass_->window->take() : std::nullopt;  // only the consumer, which calls this, replaces pass_
-}
-
-std::shared_ptr<Pass> Loader::Workers::wait_for_pass(const std::shared_ptr<Pass>& last) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return quit_ || pass_ != last; });
-  return quit_ ? nullptr : pass_;
-}
-
-void Loader::Workers::work() {
-  std::shared_ptr<Pass> pass;
-  while ((pass = wait_for_pass(pass))) {
-    while (const auto task = pass->window->claim()) {
-      std::exception_ptr failure;
-      try {
-        fill(*pass, *task);
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      pass->window->finish(*task, std::move(failure));
-    }
+  if (order_.empty() || next_batch_ == batches_) return std::nullopt;
+  try {
+    prefetch_.wait(next_batch_);
+  } catch (...) {
+    next_batch_ = batches_;
+    throw;
   }
+  Batch batch = std::move(place(next_batch_));
+  const auto admitted = next_batch_ + options_.prefetch;
+  if (admitted < batches_) place(admitted) = make_batch(admitted);
+  prefetch_.release();
+  batch.replaced = replaced_in(batch.names, samples_->dataset(), order_, next_batch_ * options_.batch_size);
+  ++next_batch_;
+  return batch;
 }
 
-void Loader::Workers::fill(const Pass& pass, const Task& task) const {
-  const int64_t index = pass.order[static_cast<std::size_t>(task.slot->first + task.row)];
-  const Augmentation drawn = augmentation_of(augment_, seed_, pass.epoch, index);
-  const Sample sample = cache_ ? cache_->sample(index) : read_sample(dataset_->item(index));
-  write_row(apply_augmentation(sample, options_.size, drawn), task.slot->batch, task.row);
+void Loader::Workers::fill(int64_t batch, int64_t row) {
+  const auto plan = plan_row(augment_, seed_, epoch_, order_, batch * options_.batch_size + row);
+  const auto [sample, index] = samples_->at(order_, plan.position);
+  const auto donor = plan.donor ? std::optional(samples_->at(order_, *plan.donor).sample) : std::nullopt;
+  const auto side = place(batch).images.size(2);
+  write_row(apply_augmentation(sample, side, plan.drawn, donor ? &*donor : nullptr), place(batch), row);
+  place(batch).names[static_cast<std::size_t>(row)] = samples_->dataset().item(index).name;
 }
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, const AugmentOptions& augment,
-               uint64_t seed, bool pin_memory, std::shared_ptr<const SampleCache> cache)
-    : workers_(std::make_unique<Workers>(std::move(dataset), options, augment, seed, pin_memory, std::move(cache))) {}
+Loader::Loader(std::shared_ptr<const Samples> samples, const LoaderOptions& options, const AugmentOptions& augment,
+               uint64_t seed)
+    : workers_(std::make_unique<Workers>(std::move(samples), options, augment, seed)) {}
 
 Loader::~Loader() = default;
 
@@ -181,7 +127,5 @@ void Loader::start(int64_t epoch, int64_t first_batch) { workers_->start(epoch, 
 std::optional<Batch> Loader::next() { return workers_->next(); }
 
 int64_t Loader::batches_per_epoch() const { return workers_->batches(); }
-
-Cache Loader::place() const { return workers_->keeps_samples() ? Cache::ram : Cache::none; }
 
 }  // namespace codmoe::data

@@ -2,6 +2,7 @@
 #include <future>
 
 #include "codmoe/core/worker_pool.h"
+#include "codmoe/data/dataset.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/predictor.h"
 
@@ -10,6 +11,9 @@ namespace codmoe::engine {
 namespace fs = std::filesystem;
 
 namespace {
+
+/// Reads the image of this number, on several threads at once.
+using ReadImage = std::function<at::Tensor(std::size_t file)>;
 
 struct DecodedFile {
   std::size_t file = 0;
@@ -20,8 +24,8 @@ struct DecodedFile {
 /// Files decoded ahead: as many as the next batch needs, and one a thread more.
 class FileReader {
  public:
-  FileReader(const Predictor& predictor, const std::vector<fs::path>& files, const PredictFilesOptions& options)
-      : predictor_(predictor), files_(files), options_(options), pool_(options.threads) {}
+  FileReader(const Predictor& predictor, std::size_t count, const ReadImage& read, const PredictFilesOptions& options)
+      : predictor_(predictor), count_(count), read_(read), options_(options), pool_(options.threads) {}
 
   /// The next files that can be read; none at the end.
   std::vector<DecodedFile> next_batch() {
@@ -46,18 +50,19 @@ class FileReader {
  private:
   void read_ahead() {
     const auto most = static_cast<std::size_t>(options_.batch_size + pool_.size());
-    while (ahead_.size() < most && next_ + ahead_.size() < files_.size()) {
+    while (ahead_.size() < most && next_ + ahead_.size() < count_) {
       ahead_.push_back(pool_.submit([this, file = next_ + ahead_.size()] { return decode(file); }));
     }
   }
 
   DecodedFile decode(std::size_t file) const {
-    const auto image = data::read_image(files_[file]);
+    const auto image = read_(file);
     return {.file = file, .image = options_.keep_images ? image : at::Tensor(), .input = predictor_.prepare(image)};
   }
 
   const Predictor& predictor_;
-  const std::vector<fs::path>& files_;
+  const std::size_t count_;
+  const ReadImage& read_;
   const PredictFilesOptions& options_;
   std::size_t next_ = 0;  // file that is taken next
   std::deque<std::future<DecodedFile>> ahead_;
@@ -90,11 +95,9 @@ std::vector<FilePrediction> end_batch(const BatchOnItsWay& batch) {
   return predictions;
 }
 
-}  // namespace
-
-void predict_files(Predictor& predictor, const std::vector<fs::path>& files, const PredictFilesOptions& options,
-                   const std::function<void(std::vector<FilePrediction>)>& use) {
-  FileReader reader(predictor, files, options);
+void predict_images(Predictor& predictor, std::size_t count, const ReadImage& read, const PredictFilesOptions& options,
+                    const std::function<void(std::vector<FilePrediction>)>& use) {
+  FileReader reader(predictor, count, read, options);
   std::optional<BatchOnItsWay> before;
   for (auto batch = reader.next_batch(); !batch.empty(); batch = reader.next_batch()) {
     auto now = begin_batch(predictor, std::move(batch));
@@ -104,29 +107,39 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, con
   if (before) use(end_batch(*before));
 }
 
+}  // namespace
+
+void predict_files(Predictor& predictor, const std::vector<fs::path>& files, const PredictFilesOptions& options,
+                   const std::function<void(std::vector<FilePrediction>)>& use) {
+  const ReadImage read = [&](std::size_t file) { return data::read_image(files[file]); };
+  predict_images(predictor, files.size(), read, options, use);
+}
+
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
   evaluation.set_layers(predictor.layers());
-  std::vector<fs::path> files;
-  for (const auto& item : dataset.items()) files.push_back(item.image);
+  dataset.require_size(0);  // scores are of whole masks
+  const auto& items = dataset.items();
+  const ReadImage read = [&](std::size_t file) { return data::read_image(items[file]); };
   std::deque<std::future<report::ImageResult>> scoring;
   core::WorkerPool pool(evaluation.options().threads);
   const auto collect = [&](std::size_t most_left) {
     for (; scoring.size() > most_left; scoring.pop_front()) evaluation.add(name, scoring.front().get());
   };
   int64_t done = 0;
-  predict_files(predictor, files, {.batch_size = batch_size}, [&](std::vector<FilePrediction> predictions) {
-    done += std::ssize(predictions);
-    for (auto& predicted : predictions) {
-      scoring.push_back(pool.submit([&dataset, &evaluation, predicted = std::move(predicted)]() mutable {
-        auto result = report::score_item(dataset.items()[predicted.file], predicted.map_hw, evaluation.options());
-        result.expert_use = std::move(predicted.expert_use);
-        return result;
-      }));
-    }
-    collect(static_cast<std::size_t>(batch_size));
-    if (progress) progress(done);
-  });
+  predict_images(predictor, items.size(), read, {.batch_size = batch_size},
+                 [&](std::vector<FilePrediction> predictions) {
+                   done += std::ssize(predictions);
+                   for (auto& predicted : predictions) {
+                     scoring.push_back(pool.submit([&items, &evaluation, predicted = std::move(predicted)]() mutable {
+                       auto result = report::score_item(items[predicted.file], predicted.map_hw, evaluation.options());
+                       result.expert_use = std::move(predicted.expert_use);
+                       return result;
+                     }));
+                   }
+                   collect(static_cast<std::size_t>(batch_size));
+                   if (progress) progress(done);
+                 });
   collect(0);
 }
 

@@ -32,9 +32,9 @@ StepMemory measure_step_memory(const TrainOptions& options) {
   model::Detector model(plain.model);
   model->train();
   TrainStep step(model, plain, c10::kCPU);
-  step_once(step, kSmall, plain.data.loader.size);
+  step_once(step, kSmall, plain.data.loader.largest_side());
   const auto small = meter.peak();
-  step_once(step, kLarge, plain.data.loader.size);
+  step_once(step, kLarge, plain.data.loader.largest_side());
   const auto per_image = (meter.peak() - small) / (kLarge - kSmall);
   return {.fixed = std::max<int64_t>(0, small - kSmall * per_image), .per_image = per_image};
 }
@@ -45,7 +45,7 @@ int64_t fitting_batch_size(const StepMemory& memory, int64_t available) {
 }
 
 std::string out_of_memory_message(const TrainOptions& options, const StepMemory& memory, int64_t available) {
-  const auto batch = options.data.loader.batch_size, size = options.data.loader.size;
+  const auto batch = options.data.loader.batch_size, size = options.data.loader.largest_side();
   const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / kGiB; };
   const auto head = fmt::format(
       "the GPU's memory does not hold a step: {:.1f} GiB for a batch of {} at {} pixels, "

@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cmath>
+#include <utility>
 
 #include "codmoe/core/device.h"
 #include "codmoe/core/files.h"
@@ -52,14 +53,6 @@ model::Detector make_model(const TrainOptions& options, c10::Device device) {
   return model;
 }
 
-/// Samples kept in another place change to slightly other bytes: the run would not end as one left alone.
-void check_place(const fs::path& step_folder, const Json& config, data::Cache now) {
-  const auto before = config.value("/data/cache"_json_pointer, std::string(core::name_of(now)));
-  if (before == core::name_of(now)) return;
-  throw core::Error(fmt::format("{}: its samples were kept by data.cache: {}, here it is {}; set data.cache={}",
-                                step_folder.string(), before, core::name_of(now), before));
-}
-
 /// Memory in use, in MiB.
 Json memory_json(c10::Device device) {
   constexpr int64_t mib = 1024 * 1024;
@@ -100,12 +93,10 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       val_(open_dataset(options.data.val)),
       lock_(folder_),
       batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
-                                       static_cast<uint64_t>(options.seed), device)),
+                                       static_cast<uint64_t>(options.seed), device, options.data.on_error)),
       kept_bytes_(bytes_on(device)),
       model_(make_model(options, device)),
-      step_(model_, options, device) {
-  options_.data.cache = batches_->place();
-}
+      step_(model_, options, device) {}
 
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
@@ -113,7 +104,6 @@ void Trainer::resume(const fs::path& step_folder) {
     throw core::Error(
         fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
-  check_place(step_folder, saved.config, options_.data.cache);
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
   restore_optimizer(step_folder, step_.optimizer());
@@ -164,6 +154,7 @@ std::vector<data::Batch> Trainer::next_group() {
   while (static_cast<int64_t>(group.size()) < options_.engine.accumulate) {
     auto batch = batches_->next();
     if (!batch) break;
+    replaced_ += batch->replaced;
     group.push_back(std::move(*batch));
   }
   return group;
@@ -173,6 +164,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   model_->train();
   freeze_for_epoch(*model_, step_.optimizer(), options_.model.backbone, progress_.epoch);
   whole_epoch_ = progress_.batch == 0;
+  replaced_ = 0;
   batches_->start(progress_.epoch, progress_.batch);
   for (auto group = next_group(); !group.empty(); group = next_group()) {
     const auto loss = step_.run(group, schedule().at(progress_.step));
@@ -231,6 +223,7 @@ void Trainer::finish_epoch() {
     return progress_.epoch % every == 0 || progress_.epoch == options_.schedule.epochs;
   };
   Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", take_loads()}};
+  if (options_.data.on_error == data::OnError::skip) line["replaced_samples"] = take_replaced();
   bool best = false;
   if (val_ && due(options_.engine.val_every)) {
     const auto summary = validate();
@@ -242,6 +235,14 @@ void Trainer::finish_epoch() {
   }
   log_->write(line);
   if (best || stopped_early() || due(options_.engine.save_every)) save(best);
+}
+
+int64_t Trainer::take_replaced() {
+  if (replaced_ > 0) {
+    spdlog::warn("epoch {}: {} of {} samples could not be read, and others took their places", progress_.epoch,
+                 replaced_, train_->size());
+  }
+  return std::exchange(replaced_, 0);
 }
 
 Json Trainer::take_loads() {

@@ -46,7 +46,7 @@ double ImageResult::at(std::string_view metric) const {
 
 ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const EvaluationOptions& options) {
   TORCH_CHECK(pred_hw.dim() == 2, item.name, ": a prediction must be [H, W], this is ", pred_hw.sizes());
-  const at::Tensor mask = data::read_mask(item.mask);
+  const at::Tensor mask = data::read_mask(item);
   ImageResult result;
   result.item = item;
   result.size = {mask.size(0), mask.size(1)};

@@ -41,10 +41,10 @@ void append_card(std::string& html, const ImageResult& result, const std::filesy
          "<div class=\"card\"><p><strong>{}</strong> IoU {:.3f}, S {:.3f}, MAE {:.3f}</p><div class=\"pictures\">\n",
          escape_markup(result.item.name), result.at("IoU"), result.at("Smeasure"), result.at("MAE"));
   if (!result.item.image.empty()) {
-    append_picture(html, shrink(data::read_image(result.item.image), report_thumbnail), "photograph", result, scratch);
+    append_picture(html, shrink(data::read_image(result.item), report_thumbnail), "photograph", result, scratch);
   }
   const at::Tensor& pred = result.thumbnail_hw;
-  at::Tensor mask = data::read_mask(result.item.mask);
+  at::Tensor mask = data::read_mask(result.item);
   mask = pred.defined() ? data::resize(mask, pred.size(0), pred.size(1), data::Interpolation::area)
                         : shrink(mask, report_thumbnail);
   append_picture(html, mask, "mask", result, scratch);

@@ -22,7 +22,7 @@ DataCaseOptions small_case(const std::filesystem::path& folder) {
 TEST(DataCase, TimesEveryStageThatTheDeviceHas) {
   const test::TemporaryFolder folder;
   const auto records = run_data(small_case(folder), c10::kCPU);
-  const std::vector<std::string> stages{"opencv", "read", "augment", "deliver", "ram"};
+  const std::vector<std::string> stages{"opencv", "read", "augment", "pack", "deliver", "ram"};
   ASSERT_EQ(records.size(), stages.size());
   for (std::size_t i = 0; i < stages.size(); ++i) {
     EXPECT_EQ(records[i].form, stages[i]);

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <string_view>
+#include <vector>
+
 #include "codmoe/core/error.h"
 #include "support/temporary_folder.h"
 
@@ -37,6 +40,12 @@ TEST_F(Files, WhatIsWrittenIsRead) {
   write_file_atomically(folder_ / "x", "");
   EXPECT_EQ(read_file(folder_ / "x"), "");
   EXPECT_EQ(entries(), 1U);  // nothing is left beside it
+}
+
+TEST_F(Files, PiecesAreWrittenInTheirOrder) {
+  const std::vector<std::string_view> pieces{"one ", "", "two"};
+  write_file_atomically(folder_ / "x", pieces);
+  EXPECT_EQ(read_file(folder_ / "x"), "one two");
 }
 
 TEST_F(Files, ALargeFileIsReplacedAsAWhole) {

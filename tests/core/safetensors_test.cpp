@@ -79,6 +79,31 @@ TEST_F(SafetensorsTest, RoundTripsTheBitsOfEveryDtype) {
   }
 }
 
+TEST_F(SafetensorsTest, AMappedFileHoldsTheSameAndOutlivesItsName) {
+  const auto halves = at::arange(5).to(at::kHalf), bytes = at::arange(7).to(at::kByte);
+  save_safetensors(path_, {{"halves", halves}, {"bytes", bytes}, {"none", at::empty({0, 3})}}, {{"k", "v"}});
+  const auto mapped = map_safetensors(path_);
+  save_safetensors(path_, {{"other", at::zeros({1000})}});
+  EXPECT_EQ(mapped.metadata, (Metadata{{"k", "v"}}));
+  ASSERT_EQ(mapped.tensors.size(), 3U);
+  expect_same_bits(mapped.tensors.at("halves"), halves);
+  expect_same_bits(mapped.tensors.at("bytes"), bytes);
+  expect_same_bits(mapped.tensors.at("none"), at::empty({0, 3}));
+}
+
+TEST_F(SafetensorsTest, WritingToAMappedTensorLeavesTheFile) {
+  save_safetensors(path_, {{"a", at::ones({3})}});
+  map_safetensors(path_).tensors.at("a").fill_(2);
+  expect_same_bits(load_safetensors(path_).tensors.at("a"), at::ones({3}));
+}
+
+TEST_F(SafetensorsTest, MapsWhatLiesBetweenTheAddressesOfItsType) {
+  write_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]} })", 8);
+  const auto tensor = map_safetensors(path_).tensors.at("a");
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % 4, 0U);
+  expect_same_bits(tensor, at::zeros({2}));
+}
+
 TEST_F(SafetensorsTest, SavesStridedTensorsInTheirLogicalOrder) {
   const auto base = at::arange(24, at::kFloat).view({2, 3, 4});
   const auto channels_last = base.view({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);

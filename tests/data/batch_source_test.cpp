@@ -2,7 +2,7 @@
 
 #include "batches.h"
 #include "codmoe/data/loader.h"
-#include "codmoe/data/sample_cache.h"
+#include "codmoe/data/samples.h"
 #include "test_files.h"
 
 namespace codmoe::data {
@@ -27,6 +27,7 @@ class BatchSourceTest : public FolderTest {
 };
 
 TEST_F(BatchSourceTest, KeptSamplesGiveTheSameBytes) {
+  write_pair(dir_, "large", 100, 130, 1);  // is reduced: to 25x26
   const auto read = epoch(Cache::none);
   ASSERT_EQ(read.size(), 3U);
   expect_same(epoch(Cache::ram), read);
@@ -50,21 +51,22 @@ TEST_F(BatchSourceTest, ADamagedFileIsNamedAtOnce) {
 }
 
 TEST_F(BatchSourceTest, StopsReadingOverTheBudget) {
-  const auto set = dataset();
-  const auto all = SampleCache::read(*set, 64, int64_t{1} << 30, 2);
-  ASSERT_NE(all, nullptr);
+  const auto kept_within = [&](int64_t budget) {
+    Samples samples(dataset(), 64);
+    const bool kept = samples.keep(budget, 2);
+    EXPECT_EQ(samples.are_kept(), kept);
+    return kept ? samples.bytes() : 0;
+  };
   int64_t bytes = 0;
-  for (int64_t i = 0; i < all->size(); ++i) bytes += all->sample(i).image.numel() + all->sample(i).mask.numel();
-  EXPECT_EQ(all->bytes(), bytes);
-  EXPECT_NE(SampleCache::read(*set, 64, bytes, 2), nullptr);
-  EXPECT_EQ(SampleCache::read(*set, 64, bytes - 1, 2), nullptr);
+  for (int64_t i = 0; i < 7; ++i) bytes += 4 * (20 + 3 * i) * (40 - i);
+  EXPECT_EQ(kept_within(int64_t{1} << 30), bytes);
+  EXPECT_EQ(kept_within(bytes), bytes);
+  EXPECT_EQ(kept_within(bytes - 1), 0);
 }
 
 TEST_F(BatchSourceTest, LargeSidesAreReducedByWholeFactors) {
   write_pair(dir_, "large", 100, 47, 1);
-  const auto set = dataset();
-  const auto cache = SampleCache::read(*set, 24, int64_t{1} << 30, 2);
-  const auto& large = cache->sample(set->size() - 1);
+  const auto large = Samples(dataset(), 24).read(7).value();
   EXPECT_EQ(large.image.sizes(), (at::IntArrayRef{25, 47, 3}));  // 100 / 4; 47 is less than twice 24
   EXPECT_EQ(large.mask.sizes(), (at::IntArrayRef{25, 47}));
 }

@@ -34,7 +34,7 @@ TEST_F(ContactSheetTest, AMaskOfAnotherSizeIsNamed) {
   write_pair(dir_, "a", 30, 60);
   write_png(dir_ / "GT/a.png", test_mask(30, 59));
   const std::string error = error_of([&] { contact_sheet(Dataset({dir_, {}})); });
-  EXPECT_TRUE(error.find("GT/a.png: is 59x30") != std::string::npos) << error;
+  EXPECT_TRUE(error.find("GT/a.png is 59x30") != std::string::npos) << error;
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ class LoaderTest : public FolderTest {
   }
 
   std::unique_ptr<Loader> make(const AugmentOptions& augment = {}, uint64_t seed = 5) const {
-    return std::make_unique<Loader>(std::make_shared<Dataset>(DatasetOptions{dir_, {}}), options_, augment, seed,
-                                    false);
+    const auto dataset = std::make_shared<Dataset>(DatasetOptions{dir_, {}});
+    return std::make_unique<Loader>(std::make_shared<Samples>(dataset, options_.size), options_, augment, seed);
   }
 
   std::vector<Batch> epoch(int64_t number, int64_t first = 0, uint64_t seed = 5) const {
@@ -81,13 +81,14 @@ TEST_F(LoaderTest, ASampleIsAugmentedAnewEveryEpoch) {
 TEST_F(LoaderTest, RowsHoldTheFilesOfTheirNames) {
   AugmentOptions off;
   off.enabled = false;
+  options_.size = 32;  // no side is twice as large
   const auto loader = make(off);
   loader->start(0);
   for (const Batch& batch : rest_of(*loader)) {
     for (int64_t row = 0; row < batch.images.size(0); ++row) {
       const std::string file = batch.names[static_cast<std::size_t>(row)] + ".png";
-      const auto image = resize(read_image(dir_ / "Imgs" / file), 24, 24, Interpolation::area);
-      const auto mask = resize(read_mask(dir_ / "GT" / file), 24, 24, Interpolation::area);
+      const auto image = resize(read_image(dir_ / "Imgs" / file), 32, 32, Interpolation::area);
+      const auto mask = resize(read_mask(dir_ / "GT" / file), 32, 32, Interpolation::area);
       EXPECT_TRUE(at::equal(batch.images[row], image.permute({2, 0, 1}))) << file;
       EXPECT_TRUE(at::equal(batch.masks[row][0], mask)) << file;
     }

@@ -1,12 +1,13 @@
 // Samples on the GPU, changed there, beside the same read and changed on the CPU.
 #include "batches.h"
-#include "codmoe/data/loader.h"
 #include "codmoe/data/synth.h"
 #include "support/cuda.h"
 #include "test_files.h"
 
 namespace codmoe::data {
 namespace {
+
+const c10::Device kGpu{c10::kCUDA, 0};
 
 class ResidentGpu : public FolderTest {
  protected:
@@ -18,8 +19,8 @@ class ResidentGpu : public FolderTest {
     options_ = {.batch_size = 4, .size = 64, .threads = 2, .prefetch = 2};
   }
 
-  std::vector<Batch> epoch(Cache cache, const AugmentOptions& augment, int64_t first = 0) const {
-    const auto source = make_batch_source(dataset_, options_, augment, cache, 5, {c10::kCUDA, 0});
+  std::vector<Batch> epoch(c10::Device device, Cache cache, const AugmentOptions& augment, int64_t first = 0) const {
+    const auto source = make_batch_source(dataset_, options_, augment, cache, 5, device);
     source->start(1, first);
     return rest_of(*source);
   }
@@ -39,8 +40,12 @@ TEST_F(ResidentGpu, ChangesAsTheCpuDoes) {
   AugmentOptions colours;
   colours.rotate = 1e-9;  // the way of the warp on the CPU too
   colours.flip = colours.crop = colours.scale = 0;
-  for (const auto& augment : {AugmentOptions{}, geometry, colours}) {
-    const auto expected = epoch(Cache::none, augment), actual = epoch(Cache::gpu, augment);
+  AugmentOptions everything;
+  everything.paste = everything.erase = 0.5;
+  everything.salt_pepper = 0.01;
+  options_.scales = {0.5, 1.0};
+  for (const auto& augment : {AugmentOptions{}, geometry, colours, everything}) {
+    const auto expected = epoch(c10::kCPU, Cache::none, augment), actual = epoch(kGpu, Cache::gpu, augment);
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {
       EXPECT_EQ(actual[i].names, expected[i].names);
@@ -54,9 +59,9 @@ TEST_F(ResidentGpu, ChangesAsTheCpuDoes) {
 }
 
 TEST_F(ResidentGpu, GivesTheSameBytesAgainAndAfterAResume) {
-  const auto all = epoch(Cache::gpu, {});
-  expect_same(epoch(Cache::gpu, {}), all);
-  expect_same(epoch(Cache::gpu, {}, 2), {all[2]});
+  const auto all = epoch(kGpu, Cache::gpu, {});
+  expect_same(epoch(kGpu, Cache::gpu, {}), all);
+  expect_same(epoch(kGpu, Cache::gpu, {}, 2), {all[2]});
 }
 
 }  // namespace

@@ -48,6 +48,33 @@ TEST_F(DataProgram, InfoWritesAPictureOfSamples) {
   EXPECT_GT(fs::file_size(dir_ / "grid.png"), 1000U);
 }
 
+TEST_F(DataProgram, APackedSetStandsForItsFolder) {
+  const auto packed = run("pack " + path("a") + " --size 32 --output " + path("a.safetensors"));
+  ASSERT_EQ(packed.exit_code, 0) << packed.output;
+  EXPECT_NE(packed.output.find("5 samples"), std::string::npos) << packed.output;
+  const auto info = run("info " + path("a.safetensors"));
+  EXPECT_EQ(info.exit_code, 0) << info.output;
+  EXPECT_NE(info.output.find("for batches of 32 pixels"), std::string::npos) << info.output;
+  EXPECT_EQ(run("info " + path("a.safetensors") + " --grid " + path("grid.png")).exit_code, 0);
+  auto bytes = core::read_file(dir_ / "a.safetensors");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  core::write_file_atomically(dir_ / "a.safetensors", bytes);
+  const auto damaged = run("info " + path("a.safetensors"));
+  EXPECT_EQ(damaged.exit_code, 1) << damaged.output;
+  EXPECT_NE(damaged.output.find("'synth_00004' doesn't fit its checksum"), std::string::npos) << damaged.output;
+}
+
+TEST_F(DataProgram, InfoWritesAPictureOfAugmentedSamples) {
+  const auto grid = "info " + path("a") + " --augmented --grid " + path("augmented.png");
+  EXPECT_EQ(run(grid).exit_code, 0);
+  const auto first = core::read_file(dir_ / "augmented.png");
+  EXPECT_EQ(run(grid + " --set data.augment.paste=1").exit_code, 0);
+  EXPECT_NE(core::read_file(dir_ / "augmented.png"), first);
+  EXPECT_EQ(run(grid + " --set data.augment.past=1").exit_code, 2);
+  EXPECT_EQ(run("info " + path("a") + " --augmented").exit_code, 2);
+  EXPECT_EQ(run("info " + path("a") + " --set data.augment.paste=1").exit_code, 2);
+}
+
 TEST_F(DataProgram, BadOptionsOfSynthEndWithTwo) {
   for (const char* options : {"--kinds striped", "--kinds tiny=x"}) {
     const auto result = run("synth --output " + path("c") + " " + options);

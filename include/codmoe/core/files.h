@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,9 @@ enum class Durable { yes, no };
 /// Writes beside `path`, syncs to disk where `durable`, then renames over it. @throws Error naming the path and the
 /// system's reason.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Durable durable = Durable::yes);
+/// The same for bytes that lie in several pieces.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+                           Durable durable = Durable::yes);
 
 /// Removes from `folder` what write_file_atomically() and others of a killed process left beside their targets: entries
 /// whose names end in ".tmp-PROCESS". To be called where no other process writes there.

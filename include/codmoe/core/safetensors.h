@@ -25,6 +25,11 @@ struct SafetensorsFile {
 /// torch.save (.pth, .pt) it says how to convert it.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 
+/// The same, but the tensors are views of the file's pages, which are read when they are first touched. Writing to a
+/// tensor changes neither the file nor what others see. The file must not be shortened while any of them lives;
+/// replacing it by rename does no harm.
+SafetensorsFile map_safetensors(const std::filesystem::path& path);
+
 /// Writes `tensors` (any device and strides; copied to contiguous CPU memory) so that a reader sees the old file or the
 /// new one, never half of one. The same tensors and metadata give the same bytes.
 /// @throws Error naming the file and, where there is one, the tensor that safetensors cannot hold.

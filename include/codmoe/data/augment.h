@@ -5,15 +5,36 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
+#include <optional>
 
 #include "codmoe/core/options.h"
 
 namespace codmoe::data {
 
+enum class MaskValues {
+  soft,   ///< as resampled, 0 ... 255
+  binary  ///< 255 where at least half of the pixel is covered, else 0
+};
+constexpr auto enum_names(MaskValues) {
+  return core::names<MaskValues>({{"soft", MaskValues::soft}, {"binary", MaskValues::binary}});
+}
+
+enum class EraseFill {
+  noise,  ///< uniform, each pixel and channel alone
+  mean    ///< the photograph's mean colour
+};
+constexpr auto enum_names(EraseFill) {
+  return core::names<EraseFill>({{"noise", EraseFill::noise}, {"mean", EraseFill::mean}});
+}
+
 /// Every change is drawn for every sample; zero switches one off. The ranges follow the recipe of SINet (Fan et al.,
-/// CVPR 2020), with milder colours.
+/// CVPR 2020), with milder colours and a clean mask: SINet-V2 draws `salt_pepper` 0.0015.
+///
+/// Erasing (Zhong et al., "Random erasing data augmentation", AAAI 2020) leaves the mask alone, as occlusion does in
+/// classification: the detector must conclude from what is left. Pasting (Ghiasi et al., "Simple copy-paste", CVPR
+/// 2021) lays the object of another sample over the photograph, turned and mirrored as samples are, at half to its own
+/// size, moved by up to a quarter of the picture.
 struct AugmentOptions {
   bool enabled = true;
   double flip = 0.5;        ///< probability of a horizontal mirror image
@@ -24,6 +45,14 @@ struct AugmentOptions {
   double contrast = 0.3;    ///< factor on the distance to the mean grey, in 1 +- this
   double saturation = 0.4;  ///< factor on the distance to the pixel's grey, in 1 +- this
   double sharpness = 0.5;   ///< factor on the distance to the smoothed image, in 1 +- this
+  double paste = 0.0;       ///< probability that another sample's object is pasted
+  double erase = 0.0;       ///< probability that a rectangle of the photograph is erased
+  double erase_min = 0.02;  ///< smallest and largest part of the picture that it takes
+  double erase_max = 0.2;
+  double erase_aspect = 3.3;  ///< height over width is between 1 / this and this
+  EraseFill erase_fill = EraseFill::noise;
+  MaskValues mask = MaskValues::soft;  ///< also where nothing is drawn
+  double salt_pepper = 0.0;            ///< part of the mask's pixels that become 0 or 255
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -36,7 +65,31 @@ struct AugmentOptions {
     visit("contrast", contrast, core::between(0, 1));
     visit("saturation", saturation, core::between(0, 1));
     visit("sharpness", sharpness, core::between(0, 4));
+    visit("paste", paste, core::between(0, 1));
+    visit("erase", erase, core::between(0, 1));
+    visit("erase_min", erase_min, core::between(0, 1));
+    visit("erase_max", erase_max, core::between(0, 1));
+    visit("erase_aspect", erase_aspect, core::between(1, 100));
+    visit("erase_fill", erase_fill);
+    visit("mask", mask);
+    visit("salt_pepper", salt_pepper, core::between(0, 1));
   }
+  void check() const;
+};
+
+/// A rectangle that is erased, as parts of width and height.
+struct Erasing {
+  double left, top, width, height;
+  EraseFill fill;
+};
+
+/// How another sample's object is laid over a photograph.
+struct Pasting {
+  double donor;  ///< in [0, 1): which of the other samples, see donor_of()
+  bool flip;
+  double angle;        ///< degrees, counter-clockwise
+  double zoom;         ///< below 1: smaller
+  double right, down;  ///< how far it is moved, as a part of width and height
 };
 
 /// One sample's changes. The defaults change nothing.
@@ -47,19 +100,24 @@ struct Augmentation {
   double left = 0.0, top = 0.0;      ///< cut from these margins, as a part of width and height
   double width = 1.0, height = 1.0;  ///< what is kept, as a part of width and height
   double brightness = 1.0, contrast = 1.0, saturation = 1.0, sharpness = 1.0;
+  std::optional<Pasting> paste = {};
+  std::optional<Erasing> erase = {};
+  bool binary_mask = false;
+  double salt_pepper = 0.0;
+  uint64_t noise_seed = 0;  ///< of salt, pepper and what fills the erased
 
-  bool moves() const { return flip || angle != 0.0 || zoom != 1.0 || width != 1.0 || height != 1.0; }
+  bool moves() const {
+    return flip || angle != 0.0 || zoom != 1.0 || left != 0.0 || top != 0.0 || width != 1.0 || height != 1.0;
+  }
   bool colours() const { return brightness != 1.0 || contrast != 1.0 || saturation != 1.0 || sharpness != 1.0; }
 };
 
 /// A pure function of options and seed.
 Augmentation draw_augmentation(const AugmentOptions& options, uint64_t seed);
 
-/// From the centre of a target pixel to a place in the source, both with pixel centres at whole numbers: row 0 gives
-/// x = map[0] * x' + map[1] * y' + map[2], row 1 y. The mirror image is in it.
-using AffineMap = std::array<double, 6>;
-/// Of a source of these sizes and a target of size x size.
-AffineMap target_to_source(const Augmentation& augmentation, int64_t height, int64_t width, int64_t size);
+/// The sample whose object is pasted into sample `index` of `samples`: any other with the same probability (of a set of
+/// one, itself). Nothing where none is pasted.
+std::optional<int64_t> donor_of(const Augmentation& augmentation, int64_t index, int64_t samples);
 
 /// Photograph and mask of one size.
 struct Sample {
@@ -68,9 +126,12 @@ struct Sample {
 };
 
 /// Resamples both to size x size once, with all the geometry in one affine map (beyond the border the picture is
-/// mirrored, the mask too), then changes the colours. The mask becomes soft at its edges. Without geometry this is
-/// `resize` with Interpolation::area. The result is of that size, contiguous, on the CPU.
+/// mirrored, the mask too), pastes the donor's object by its soft mask (the masks' maximum is kept), changes the
+/// colours, erases, and finishes the mask, which is soft at its edges unless it is to be binary. Without geometry the
+/// resampling is `resize` with Interpolation::area. The result is of that size, contiguous, on the CPU.
+/// @param donor  of any size; where `augmentation.paste`, it must be there
 /// @throws c10::Error where photograph and mask have other shapes or types than Sample says, or two sizes.
-Sample apply_augmentation(const Sample& sample, int64_t size, const Augmentation& augmentation);
+Sample apply_augmentation(const Sample& sample, int64_t size, const Augmentation& augmentation,
+                          const Sample* donor = nullptr);
 
 }  // namespace codmoe::data

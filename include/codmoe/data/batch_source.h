@@ -13,6 +13,7 @@
 #include "codmoe/core/options.h"
 #include "codmoe/data/augment.h"
 #include "codmoe/data/dataset.h"
+#include "codmoe/data/samples.h"
 
 namespace codmoe::data {
 
@@ -21,37 +22,42 @@ struct Batch {
   at::Tensor images;  ///< uint8 [B, 3, S, S], RGB
   at::Tensor masks;   ///< uint8 [B, 1, S, S], 0 ... 255, soft at the edges
   std::vector<std::string> names;
+  int64_t replaced = 0;  ///< rows whose own sample was skipped: they hold another one (donors don't count)
 };
 
 /// How a dataset is cut into batches.
 struct LoaderOptions {
   int64_t batch_size = 16;
-  int64_t size = 352;      ///< side of the square batch, pixels
-  int64_t threads = 0;     ///< workers; 0: one a core, 16 at most
-  int64_t prefetch = 4;    ///< batches in preparation or ready, which bounds the memory
-  bool shuffle = true;     ///< a new order every epoch
-  bool drop_last = false;  ///< leave out a last batch that is not full
+  int64_t size = 352;                  ///< side of the square batch, pixels
+  std::vector<double> scales = {1.0};  ///< each batch draws one: its side is `size` times that, a multiple of 32
+  int64_t threads = 0;                 ///< workers; 0: one a core, 16 at most
+  int64_t prefetch = 4;                ///< batches in preparation or ready, which bounds the memory
+  bool shuffle = true;                 ///< a new order every epoch
+  bool drop_last = false;              ///< leave out a last batch that is not full
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("batch_size", batch_size, core::between(1, 65536));
     visit("size", size, core::between(8, 8192));
+    visit("scales", scales, core::between(0.1, 4));
     visit("threads", threads, core::between(0, 1024));
     visit("prefetch", prefetch, core::between(1, 1024));
     visit("shuffle", shuffle);
     visit("drop_last", drop_last);
   }
+  void check() const;
+  /// Of all that a batch may have.
+  int64_t largest_side() const;
 };
 
-/// Where decoded samples are kept between epochs. The same samples change in the same way in each, but not to the same
-/// bytes: kept ones are reduced first where a side is at least twice the batch's, and a GPU interpolates without
-/// OpenCV's rounding and doesn't average where an augmentation shrinks further than twice.
+/// Where decoded samples are kept between epochs. The batches are the same bytes wherever that is; on a CUDA device
+/// other ones than on the CPU, since it interpolates without OpenCV's rounding.
 enum class Cache {
   automatic,  ///< gpu on a CUDA device where they take no more than a third of its free memory, else ram where they
               ///< take no more than half of what is available, else none; says which
   none,       ///< files are read in every epoch
-  ram,        ///< decoded once, changed by worker threads
-  gpu         ///< decoded once, changed on the device
+  ram,        ///< decoded once, in main memory
+  gpu         ///< decoded once, on the device
 };
 constexpr auto enum_names(Cache) {
   return core::names<Cache>(
@@ -59,7 +65,7 @@ constexpr auto enum_names(Cache) {
 }
 
 /// Batches of an epoch in order. Which batch holds what, and how each sample is changed, depends on (seed, epoch,
-/// position in the epoch) and the place of the samples alone, and an epoch can be resumed at any batch.
+/// position in the epoch) and the kind of device alone, and an epoch can be resumed at any batch.
 ///
 /// One consumer: start() and next() are called from one thread. Destruction and start() may come at any moment.
 class BatchSource {
@@ -76,18 +82,15 @@ class BatchSource {
 
   /// Whole batches, and a last one that is not full unless `drop_last`.
   virtual int64_t batches_per_epoch() const = 0;
-
-  /// Where samples are kept: none, ram or gpu.
-  virtual Cache place() const = 0;
 };
 
-/// The source of a training run on `device`. Where samples are kept they are decoded here, with a progress line; such
-/// as are more than twice as large as the batches are reduced to less.
+/// The source of a training run on `device`. Where samples are kept they are decoded here, with a progress line. Those
+/// that are more than twice as large as the batches are reduced first, see reduce(). On the CPU worker threads change
+/// the samples; on a CUDA device they only decode, and batches are made there.
 /// @throws core::Error naming a file that is damaged, where what was asked for doesn't fit, or where `drop_last` leaves
-/// no
-///   batch; core::UsageError for `gpu` without a CUDA device.
+///   no batch; core::UsageError for `gpu` without a CUDA device.
 std::unique_ptr<BatchSource> make_batch_source(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
                                                const AugmentOptions& augment, Cache cache, uint64_t seed,
-                                               c10::Device device);
+                                               c10::Device device, OnError on_error = OnError::fail);
 
 }  // namespace codmoe::data

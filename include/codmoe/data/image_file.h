@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace codmoe::data {
@@ -18,15 +19,19 @@ enum class Interpolation {
 /// Whether the name ends like a format that codmoe reads (jpg, jpeg, png, bmp, webp, tif, tiff; any case).
 bool is_image_name(const std::filesystem::path& path);
 
+/// Memory for an image of this shape, as at::empty(shape, at::kByte) gives it.
+using NewImage = std::function<at::Tensor(at::IntArrayRef shape)>;
+
 /// Decodes a photograph, turned upright by its EXIF orientation; grey, palette, 16-bit and alpha become 8-bit RGB.
+/// @param memory  where the result is to lie; by default in memory of its own
 /// @return [H, W, 3], RGB.
 /// @throws core::Error where the file is missing, truncated or no image.
-at::Tensor read_image(const std::filesystem::path& path);
+at::Tensor read_image(const std::filesystem::path& path, const NewImage& memory = {});
 
 /// Decodes a mask; RGB and palette files become their luma, values stay what they are (0 ... 255).
 /// @return [H, W].
 /// @throws core::Error as read_image.
-at::Tensor read_mask(const std::filesystem::path& path);
+at::Tensor read_mask(const std::filesystem::path& path, const NewImage& memory = {});
 
 /// The bytes of a PNG file of [H, W] (grey) or [H, W, 3] (RGB) uint8. @throws c10::Error for another shape or dtype.
 std::string encode_png(const at::Tensor& image_u8);

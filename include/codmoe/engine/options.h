@@ -34,7 +34,8 @@ struct DataOptions {
   data::DatasetOptions val;  ///< `dir` empty: no validation
   data::LoaderOptions loader;
   data::AugmentOptions augment;
-  data::Cache cache = data::Cache::automatic;  ///< of the training set
+  data::Cache cache = data::Cache::automatic;    ///< of the training set
+  data::OnError on_error = data::OnError::fail;  ///< of the training set; validation always fails
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -43,6 +44,7 @@ struct DataOptions {
     visit("loader", loader);
     visit("augment", augment);
     visit("cache", cache);
+    visit("on_error", on_error);
   }
 };
 

@@ -44,6 +44,8 @@ class Trainer {
   std::string progress_text() const;
   bool stopped_early() const;
   void finish_epoch();
+  /// How many of the epoch's batch rows hold other samples than they should, see data.on_error; warns where any do.
+  int64_t take_replaced();
   /// The epoch's load of each MoE layer by its number, for TensorBoard as histograms too; warns of experts that were
   /// hardly used.
   core::Json take_loads();
@@ -67,6 +69,7 @@ class Trainer {
   std::unique_ptr<RunLog> log_;
   at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
   int64_t loss_steps_ = 0;
+  int64_t replaced_ = 0;              // of this epoch
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
   std::string shown_load_;            // of the epoch so far

@@ -1,5 +1,7 @@
 #include "augment.h"
 
+#include "codmoe/ops/augment_pixel.h"
+
 namespace codmoe::ops::cuda {
 
 namespace {
@@ -30,44 +32,72 @@ __device__ int mirrored(int i, int count) {
   return i < count ? i : period - 1 - i;
 }
 
-/// Four neighbours and their weights.
-struct Neighbours {
-  int at[4];
-  float weight[4];
+/// A place in a photograph and its mask, before rounding.
+struct Look {
+  float rgb[3];
+  float level;
 };
-__device__ Neighbours neighbours_of(const float* map, int x, int y, int height, int width) {
-  const float fx = static_cast<float>(x), fy = static_cast<float>(y);
-  const float sx = map[0] * fx + map[1] * fy + map[2], sy = map[3] * fx + map[4] * fy + map[5];
-  const float left = floorf(sx), top = floorf(sy), right = sx - left, below = sy - top;
-  const int x0 = mirrored(static_cast<int>(left), width), x1 = mirrored(static_cast<int>(left) + 1, width);
-  const int y0 = mirrored(static_cast<int>(top), height), y1 = mirrored(static_cast<int>(top) + 1, height);
-  return {{y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1},
-          {(1 - below) * (1 - right), (1 - below) * right, below * (1 - right), below * right}};
+
+/// Adds what lies at (x, y), between four pixels. Beyond the border a photograph is mirrored, its mask too or nothing.
+template <bool kMirrorMask>
+__device__ void add_place(const uint8_t* pixels, const AugmentSource& source, float x, float y, Look& sum) {
+  const float left = floorf(x), top = floorf(y);
+  const int x0 = static_cast<int>(left), y0 = static_cast<int>(top);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int column = x0 + i % 2, row = y0 + i / 2;
+    const float across = i % 2 == 0 ? 1 - (x - left) : x - left, down = i / 2 == 0 ? 1 - (y - top) : y - top;
+    const float weight = down * across;
+    const int at = mirrored(row, source.height) * source.width + mirrored(column, source.width);
+#pragma unroll
+    for (int c = 0; c < 3; ++c) sum.rgb[c] += weight * static_cast<float>(pixels[source.image + 3 * at + c]);
+    const bool inside = column >= 0 && row >= 0 && column < source.width && row < source.height;
+    if (kMirrorMask || inside) sum.level += weight * static_cast<float>(pixels[source.mask + at]);
+  }
+}
+
+/// What a target pixel shows, rounded.
+struct Shown {
+  uint8_t rgb[3];
+  uint8_t level;
+};
+template <bool kMirrorMask>
+__device__ Shown look(const uint8_t* pixels, const AugmentSource& source, const AugmentMap& map, const Target& target) {
+  const float step = 1.0F / static_cast<float>(map.taps);
+  Look sum{};
+  for (int i = 0; i < map.taps; ++i) {
+    const float y = static_cast<float>(target.y) + ((static_cast<float>(i) + 0.5F) * step - 0.5F);
+    for (int j = 0; j < map.taps; ++j) {
+      const float x = static_cast<float>(target.x) + ((static_cast<float>(j) + 0.5F) * step - 0.5F);
+      add_place<kMirrorMask>(pixels, source, map.xx * x + map.xy * y + map.x0, map.yx * x + map.yy * y + map.y0, sum);
+    }
+  }
+  const float scale = step * step;
+  return {{to_byte(scale * sum.rgb[0]), to_byte(scale * sum.rgb[1]), to_byte(scale * sum.rgb[2])},
+          to_byte(scale * sum.level)};
 }
 
 __global__ void __launch_bounds__(kThreads) warp_kernel(const AugmentTask task) {
   const Target target = target_of(task);
   if (!target.inside) return;
-  const int64_t* place = task.places + 4 * blockIdx.y;
-  const auto near = neighbours_of(task.changes + kChangeColumns * blockIdx.y, target.x, target.y,
-                                  static_cast<int>(place[2]), static_cast<int>(place[3]));
-  const uint8_t *image = task.pixels + place[0], *mask = task.pixels + place[1];
-  float rgb[3] = {}, level = 0.0F;
+  const AugmentRow& row = task.rows[blockIdx.y];
+  Shown shown = look<true>(task.pixels, row.source, row.map, target);
+  if (row.donor.height > 0) {
+    const Shown over = look<false>(task.pixels, row.donor, row.donor_map, target);
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-#pragma unroll
-    for (int c = 0; c < 3; ++c) rgb[c] += near.weight[i] * static_cast<float>(image[3 * near.at[i] + c]);
-    level += near.weight[i] * static_cast<float>(mask[near.at[i]]);
+    for (int c = 0; c < 3; ++c) shown.rgb[c] = covered(shown.rgb[c], over.rgb[c], over.level);
+    shown.level = max(shown.level, over.level);
   }
 #pragma unroll
-  for (int c = 0; c < 3; ++c) task.warped[3 * target.at + c] = to_byte(rgb[c]);
-  task.masks[target.at] = to_byte(level);
+  for (int c = 0; c < 3; ++c) task.warped[3 * target.at + c] = shown.rgb[c];
+  const auto pixel = static_cast<uint32_t>(target.y * static_cast<int>(task.size) + target.x);
+  task.masks[target.at] = finished_mask(shown.level, row.binary_mask, row.salt_pepper, row.seed, pixel);
 }
 
 /// Towards or away from a 3x3 smoothing (1 1 1; 1 5 1; 1 1 1) / 13, the border repeated; and the sums of the result.
 __global__ void __launch_bounds__(kThreads) sharpen_kernel(const AugmentTask task) {
   const Target target = target_of(task);
-  const float factor = task.changes[kChangeColumns * blockIdx.y + 6];
+  const float factor = task.rows[blockIdx.y].sharpness;
   const int side = static_cast<int>(task.size);
   int values[3] = {};
   if (target.inside) {
@@ -102,26 +132,44 @@ __global__ void __launch_bounds__(kThreads) sharpen_kernel(const AugmentTask tas
 
 __device__ float luma(float red, float green, float blue) { return 0.299F * red + 0.587F * green + 0.114F * blue; }
 
+/// Saturation, contrast and brightness of one image.
+struct Colours {
+  float saturation, gain, offset;
+
+  __device__ uint8_t changed(const float* rgb, int channel) const {
+    const float grey = luma(rgb[0], rgb[1], rgb[2]);
+    return to_byte(gain * (grey + saturation * (rgb[channel] - grey)) + offset);
+  }
+};
+__device__ Colours colours_of(const AugmentRow& row, const float* mean) {
+  const float grey = luma(mean[0], mean[1], mean[2]);
+  return {row.saturation, row.brightness * row.contrast, row.brightness * (1.0F - row.contrast) * grey};
+}
+
+__device__ bool contains(const AugmentRectangle& rectangle, const Target& target) {
+  return target.x >= rectangle.left && target.x < rectangle.right && target.y >= rectangle.top &&
+         target.y < rectangle.bottom;
+}
+
 __global__ void __launch_bounds__(kThreads) recolour_kernel(const AugmentTask task) {
   const Target target = target_of(task);
   if (!target.inside) return;
-  const float* change = task.changes + kChangeColumns * blockIdx.y;
-  const int64_t* sums = task.sums + 3 * blockIdx.y;
+  const AugmentRow& row = task.rows[blockIdx.y];
   const int64_t area = task.size * task.size;
-  const float count = static_cast<float>(area);
-  const float mean = luma(static_cast<float>(sums[0]) / count, static_cast<float>(sums[1]) / count,
-                          static_cast<float>(sums[2]) / count);
-  const float saturation = change[7], contrast = change[8], brightness = change[9];
-  const float gain = brightness * contrast, offset = brightness * (1.0F - contrast) * mean;
-  float rgb[3];
-#pragma unroll
-  for (int c = 0; c < 3; ++c) rgb[c] = static_cast<float>(task.sharpened[3 * target.at + c]);
-  const float grey = luma(rgb[0], rgb[1], rgb[2]);
   const int64_t pixel = static_cast<int64_t>(target.y) * task.size + target.x;
+  float mean[3], rgb[3];
 #pragma unroll
   for (int c = 0; c < 3; ++c) {
-    const float value = grey + saturation * (rgb[c] - grey);
-    task.images[(3 * static_cast<int64_t>(blockIdx.y) + c) * area + pixel] = to_byte(gain * value + offset);
+    mean[c] = static_cast<float>(task.sums[3 * blockIdx.y + c]) / static_cast<float>(area);
+    rgb[c] = static_cast<float>(task.sharpened[3 * target.at + c]);
+  }
+  const Colours colours = colours_of(row, mean);
+  const bool erased = contains(row.erased, target), noise = erased && row.erase_with_noise;
+#pragma unroll
+  for (int c = 0; c < 3; ++c) {
+    const uint8_t value = noise ? erasing_noise(row.seed, static_cast<uint32_t>(pixel), static_cast<uint32_t>(c))
+                                : colours.changed(erased ? mean : rgb, c);
+    task.images[(3 * static_cast<int64_t>(blockIdx.y) + c) * area + pixel] = value;
   }
 }
 

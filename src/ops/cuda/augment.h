@@ -5,15 +5,14 @@
 
 #include <cstdint>
 
-namespace codmoe::ops::cuda {
+#include "codmoe/ops/augment_row.h"
 
-constexpr int kChangeColumns = 10;
+namespace codmoe::ops::cuda {
 
 struct AugmentTask {
   int64_t batch, size;
   const uint8_t* pixels;
-  const int64_t* places;        ///< [batch, 4]: image, mask, height, width
-  const float* changes;         ///< [batch, kChangeColumns]
+  const AugmentRow* rows;       ///< [batch]
   uint8_t *warped, *sharpened;  ///< [batch, size, size, 3], scratch
   int64_t* sums;                ///< [batch, 3], zeros: of red, green and blue of `sharpened`
   uint8_t *images, *masks;      ///< [batch, 3, size, size], [batch, size, size]
