@@ -27,15 +27,24 @@ fs::path resume_folder(const fs::path& folder, const std::string& resume) {
         "--output: {} holds a run already; go on with --resume auto, or name another folder", folder.string()));
   }
   if (resume.empty() || (resume == "auto" && !used)) return {};
-  return engine::find_checkpoint(from, /*prefer_best=*/false);
+  const auto step = engine::find_checkpoint(from, /*prefer_best=*/false);
+  const auto last = used ? engine::find_checkpoint(folder, /*prefer_best=*/false) : step;
+  if (lies_in(from, folder) && step != last) {  // what came after it would be written anew
+    throw core::UsageError(fmt::format("--resume: {} is not the run's last, {}; name another --output to go on from it",
+                                       step.string(), last.string()));
+  }
+  return step;
+}
+
+std::filesystem::path seed_folder(const TrainArguments& args, int64_t seed) {
+  return args.common.output / fmt::format("seed-{}", seed);
 }
 
 }  // namespace
 
 void train_once(const engine::TrainOptions& options, const fs::path& folder, const TrainArguments& args) {
   const auto from = resume_folder(folder, args.resume);
-  engine::Trainer trainer(options, folder, core::parse_device(args.common.device));
-  if (!from.empty()) trainer.resume(from);
+  engine::Trainer trainer(options, folder, core::parse_device(args.common.device), from);
   core::write_file_atomically(folder / "config.yaml", config::dump(options));
   trainer.run();
   const auto& progress = trainer.progress();
@@ -47,11 +56,13 @@ void train_once(const engine::TrainOptions& options, const fs::path& folder, con
 void train_seeds(const engine::TrainOptions& options, const TrainArguments& args) {
   if (options.data.val.dir.empty()) throw core::UsageError("--seeds: needs a validation set: data.val.dir is empty");
   if (!args.resume.empty() && args.resume != "auto") throw core::UsageError("--seeds: goes with --resume auto alone");
+  for (const auto seed : args.seeds)
+    resume_folder(seed_folder(args, seed), args.resume);  // refused before hours of work
   std::vector<engine::SeedScores> runs;
   for (const auto seed : args.seeds) {
     auto own = options;
     own.seed = seed;
-    const auto folder = args.common.output / fmt::format("seed-{}", seed);
+    const auto folder = seed_folder(args, seed);
     spdlog::info("seed {}: {}", seed, folder.string());
     train_once(own, folder, args);
     const auto best = engine::read_state(engine::find_checkpoint(folder, /*prefer_best=*/true)).progress.best_step;

@@ -140,10 +140,11 @@ void CheckpointStore::prune(int64_t keep_last) const {
   }
 }
 
+bool CheckpointStore::has(int64_t step) const { return fs::exists(step_folder(step) / "state.json"); }
+
 void CheckpointStore::point_or_remove(const char* link, int64_t step) const {
-  const auto target = step_folder(step);
-  if (fs::exists(target / "state.json")) {
-    point_link(folder_ / link, target.filename());
+  if (has(step)) {
+    point_link(folder_ / link, step_folder(step).filename());
   } else {
     fs::remove(folder_ / link);
   }

@@ -25,9 +25,8 @@ void begin_anew_for(const std::string& metric, Progress& progress) {
     spdlog::info("the best so far, after step {}, was chosen by {}; {} begins anew", progress.best_step,
                  progress.best_metric, metric);
   }
+  forget_best(progress);
   progress.best_metric = metric;
-  progress.best_step = -1;
-  progress.since_best = 0;
 }
 
 }  // namespace
@@ -40,6 +39,11 @@ void EngineOptions::check() const {
   }
   throw core::BadOption("best",
                         fmt::format("'{}' is no score of a validation; allowed are {}", best, fmt::join(names, ", ")));
+}
+
+void forget_best(Progress& progress) {
+  progress.best_step = -1;
+  progress.since_best = 0;
 }
 
 bool note_validation(Progress& progress, const metrics::Summary& summary, const EngineOptions& options) {

@@ -41,13 +41,16 @@ std::shared_ptr<const data::Dataset> open_training_set(const data::DatasetOption
   return open_dataset(options);
 }
 
-/// Seeds first, so that initial weights depend on the seed alone.
-model::Detector make_model(const TrainOptions& options, c10::Device device) {
+/// Seeds first, so that initial weights depend on the seed alone. One that is not `fresh` gets other weights at once,
+/// and needs none of the files that the run began with.
+model::Detector make_model(const TrainOptions& options, c10::Device device, bool fresh) {
   core::set_deterministic(options.engine.deterministic);
   set_precision(options.engine.precision);
   core::seed_all(static_cast<uint64_t>(options.seed));
-  model::Detector model(options.model);
-  if (!options.init.checkpoint.empty()) warm_start(*model, options.init);
+  auto own = options.model;
+  if (!fresh) own.backbone.weights.clear();
+  model::Detector model(own);
+  if (fresh && !options.init.checkpoint.empty()) warm_start(*model, options.init);
   model->to(device);
   if (options.engine.channels_last) to_channels_last(*model);
   return model;
@@ -81,11 +84,33 @@ Json headline_json(const metrics::Summary& summary) {
   return scores;
 }
 
+/// What state.json can't hold is said before the first step, not after it.
+void refuse_other_text(const Json& config) {
+  for (const auto& [key, value] : config.flatten().items()) {
+    try {
+      value.dump();
+    } catch (const Json::type_error&) {
+      auto name = key.substr(1);
+      std::ranges::replace(name, '/', '.');
+      throw core::UsageError(
+          fmt::format("{}: is no UTF-8, which a checkpoint can't keep; rename the file or folder", name));
+    }
+  }
+}
+
+void check_optimizer(const fs::path& step_folder, const Json& config, const std::string& now) {
+  const auto before = config.value("/optimizer/name"_json_pointer, now);
+  if (before == now) return;
+  throw core::Error(
+      fmt::format("{}: was trained by optimizer.name: {}, here it is {}; begin a new run with --init-from",
+                  step_folder.string(), before, now));
+}
+
 int64_t bytes_on(c10::Device device) { return device.is_cpu() ? 0 : core::device_memory(device).allocated; }
 
 }  // namespace
 
-Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device)
+Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device, const fs::path& step_folder)
     : options_(options),
       folder_(std::move(run_folder)),
       device_(device),
@@ -95,8 +120,10 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device, options.data.on_error)),
       kept_bytes_(bytes_on(device)),
-      model_(make_model(options, device)),
-      step_(model_, options, device) {}
+      model_(make_model(options, device, /*fresh=*/step_folder.empty())),
+      step_(model_, options, device) {
+  if (!step_folder.empty()) resume(step_folder);
+}
 
 void Trainer::resume(const fs::path& step_folder) {
   const auto saved = read_state(step_folder);
@@ -104,6 +131,7 @@ void Trainer::resume(const fs::path& step_folder) {
     throw core::Error(
         fmt::format("{}: was trained on other images than those of {}", step_folder.string(), train_->dir().string()));
   }
+  check_optimizer(step_folder, saved.config, core::write_options(options_).at("/optimizer/name"_json_pointer));
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
   restore_optimizer(step_folder, step_.optimizer());
@@ -120,8 +148,17 @@ void Trainer::run() {
   try {
     train();
   } catch (const c10::OutOfMemoryError&) {
+    throw core::Error(explain_out_of_memory());
+  }
+}
+
+std::string Trainer::explain_out_of_memory() const {
+  try {
     const auto available = core::free_memory(device_) + core::device_memory(device_).reserved - kept_bytes_;
-    throw core::Error(out_of_memory_message(options_, measure_step_memory(options_), available));
+    return out_of_memory_message(options_, measure_step_memory(options_), available);
+  } catch (const std::exception& failure) {  // of steps on the CPU, by which it is measured
+    return fmt::format("the GPU's memory does not hold a step: lower data.loader.batch_size or data.loader.size ({})",
+                       failure.what());
   }
 }
 
@@ -129,9 +166,12 @@ bool Trainer::stopped_early() const { return out_of_patience(progress_, options_
 
 void Trainer::train() {
   const StopSignal stop;
+  refuse_other_text(core::write_options(options_));
   core::remove_unfinished(folder_);
   CheckpointStore(folder_ / "checkpoints").rewind_to(progress_);
   fs::create_directories(folder_ / "checkpoints");
+  const bool has_best = progress_.best_step < 0 || CheckpointStore(folder_ / "checkpoints").has(progress_.best_step);
+  if (!has_best) forget_best(progress_);  // it stayed in the folder that the run goes on from
   log_ = std::make_unique<RunLog>(folder_, progress_);
   spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
                core::device_name(device_));
@@ -142,6 +182,9 @@ void Trainer::train() {
     run_epoch(line);
     line.clear();
     finish_epoch();
+  }
+  if (progress_.step > 0 && step_.optimizer().skipped().item<double>() >= static_cast<double>(progress_.step)) {
+    throw core::Error("no step changed the weights: the loss or gradient of each was not finite");
   }
   if (progress_.epoch < options_.schedule.epochs) {
     spdlog::info("stopped after epoch {}: no better {} in {} validations (engine.patience)", progress_.epoch,
@@ -166,6 +209,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   whole_epoch_ = progress_.batch == 0;
   replaced_ = 0;
   batches_->start(progress_.epoch, progress_.batch);
+  std::vector<data::Batch> latest;
   for (auto group = next_group(); !group.empty(); group = next_group()) {
     const auto loss = step_.run(group, schedule().at(progress_.step));
     progress_.step += 1;
@@ -180,25 +224,30 @@ void Trainer::run_epoch(core::ProgressLine& line) {
       spdlog::info("stopped by signal {} after step {}; go on with --resume auto", signal, progress_.step);
       throw core::Interrupted(signal);
     }
+    latest = std::move(group);
   }
+  if (!latest.empty()) stop_after_skips(step_.optimizer(), latest, options_.engine.max_skips);
   progress_.epoch += 1;
   progress_.batch = 0;
 }
 
-double Trainer::lr_now() const { return options_.optimizer.lr * schedule().at(progress_.step).lr[0]; }
+double Trainer::lr_now() const {
+  return options_.optimizer.lr * schedule().at(std::max<int64_t>(0, progress_.step - 1)).lr[0];
+}
 
 void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
-  loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss : loss;
-  loss_steps_ += 1;
+  const auto& left_out = step_.optimizer().left_out();
+  const auto counted =
+      at::stack({at::where(left_out > 0, at::zeros_like(loss), loss), 1 - left_out.to(loss.scalar_type())});
+  losses_ = losses_.defined() ? losses_ + counted : counted;
   if (progress_.step % options_.engine.log_every == 0) log_step(line.rate());
   const auto images = std::min(progress_.batch * options_.data.loader.batch_size, train_->size());
   line.update(train_->size() * progress_.epoch + images, progress_text());
 }
 
 void Trainer::log_step(double images_per_s) {
-  shown_loss_ = loss_sum_.item<double>() / static_cast<double>(loss_steps_);
-  loss_sum_.reset();
-  loss_steps_ = 0;
+  shown_loss_ = losses_[0].item<double>() / losses_[1].item<double>();
+  losses_.reset();
   shown_load_ = load_text(step_.meters());
   log_->write({{"step", progress_.step},
                {"epoch", progress_.epoch},

@@ -101,5 +101,14 @@ TEST(Skips, ManyInARowEndTheRunAndNameTheImages) {
   EXPECT_EQ(trainer.progress().step, 3);
 }
 
+TEST(Skips, ARunWithoutAnyStepIsNoSuccess) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(*folder));
+  options.loss.edge = 1e39;
+  options.schedule.epochs = 2;  // 8 steps, fewer than max_skips
+  Trainer trainer(options, *folder / "run", c10::kCPU);
+  EXPECT_THROW(trainer.run(), core::Error);
+}
+
 }  // namespace
 }  // namespace codmoe::engine

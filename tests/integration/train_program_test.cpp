@@ -121,5 +121,20 @@ TEST_F(TrainProgram, ResumingFromElsewhereIntoAUsedFolderIsRefused) {
   EXPECT_EQ(train("--resume " + path("one") + " --output " + path("two")).exit_code, 2);
 }
 
+TEST_F(TrainProgram, AnEarlierStepIsGoneOnFromElsewhereAlone) {
+  ASSERT_EQ(train("--set schedule.epochs=2 --output " + path("run")).exit_code, 0);
+  const auto earlier = path("run/checkpoints/step-1"), later = folder_ / "run/checkpoints/step-2";
+  EXPECT_EQ(train("--set schedule.epochs=2 --resume " + earlier + " --output " + path("run")).exit_code, 2);
+  EXPECT_TRUE(fs::exists(later / "state.json"));
+  EXPECT_EQ(train("--set schedule.epochs=2 --resume " + earlier + " --output " + path("other")).exit_code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "other/checkpoints/step-2/state.json"));
+}
+
+TEST_F(TrainProgram, SeedsAreRefusedBeforeTheFirstIsTrained) {
+  ASSERT_EQ(train("--seeds 1 --output " + path("runs")).exit_code, 0);
+  EXPECT_EQ(train("--seeds 0,1 --output " + path("runs")).exit_code, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "runs/seed-0"));
+}
+
 }  // namespace
 }  // namespace codmoe

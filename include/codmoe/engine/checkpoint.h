@@ -35,6 +35,9 @@ class CheckpointStore {
             const Progress& progress, const core::Json& config, const std::string& data_fingerprint, bool best,
             int64_t keep_last) const;
 
+  /// Whether the step is there, whole.
+  bool has(int64_t step) const;
+
   /// Makes the folder say what a run at `progress` says: `last` and `best` are its own, later steps are gone (it writes
   /// them again), and so is what a killed process left unfinished.
   void rewind_to(const Progress& progress) const;

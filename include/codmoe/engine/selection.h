@@ -11,6 +11,9 @@ namespace codmoe::engine {
 /// the best before begins anew.
 bool note_validation(Progress& progress, const metrics::Summary& summary, const EngineOptions& options);
 
+/// There is no best checkpoint any more, in this folder at least.
+void forget_best(Progress& progress);
+
 /// Whether the last `options.patience` validations brought nothing better.
 bool out_of_patience(const Progress& progress, const EngineOptions& options);
 

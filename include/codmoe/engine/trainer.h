@@ -19,9 +19,11 @@ namespace codmoe::engine {
 /// the CPU, and on CUDA with `deterministic`; a run that was stopped and resumed gives those of one left alone.
 class Trainer {
  public:
-  /// Locks the run folder, for its life. @throws core::Error for data or weights that cannot be read, or where another
-  /// process trains in the folder.
-  Trainer(const TrainOptions& options, std::filesystem::path run_folder, c10::Device device);
+  /// Locks the run folder, for its life, and goes on from `step_folder` where one is named: the files that the run
+  /// began with (init.checkpoint, backbone.weights) need not be there any more. @throws core::Error for data or weights
+  /// that cannot be read, or where another process trains in the folder.
+  Trainer(const TrainOptions& options, std::filesystem::path run_folder, c10::Device device,
+          const std::filesystem::path& step_folder = {});
 
   /// Goes on from a step folder. @throws core::Error where it doesn't fit the options or the training set.
   void resume(const std::filesystem::path& step_folder);
@@ -43,6 +45,7 @@ class Trainer {
   void log_step(double images_per_s);
   std::string progress_text() const;
   bool stopped_early() const;
+  std::string explain_out_of_memory() const;
   void finish_epoch();
   /// How many of the epoch's batch rows hold other samples than they should, see data.on_error; warns where any do.
   int64_t take_replaced();
@@ -53,7 +56,7 @@ class Trainer {
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
   void save(bool best);
-  double lr_now() const;  ///< of the model but its backbone
+  double lr_now() const;  ///< of the last step, of the model but its backbone
   Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 
   TrainOptions options_;
@@ -67,8 +70,7 @@ class Trainer {
   TrainStep step_;
   Progress progress_;
   std::unique_ptr<RunLog> log_;
-  at::Tensor loss_sum_;  // of the steps since the last line of the log, on the device
-  int64_t loss_steps_ = 0;
+  at::Tensor losses_;  // since the last line of the log, on the device: sum and number of steps that were not left out
   int64_t replaced_ = 0;              // of this epoch
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
