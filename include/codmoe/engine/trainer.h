@@ -44,13 +44,17 @@ class Trainer {
   std::string progress_text() const;
   bool stopped_early() const;
   void finish_epoch();
+  /// Validates, and notes in the checkpoint of this step what that brought; makes one where it is due for that.
+  /// `saved`: there is one.
+  void finish_validation(bool saved);
   /// The epoch's load of each MoE layer by its number, for TensorBoard as histograms too; warns of experts that were
   /// hardly used.
   core::Json take_loads();
   /// Not where they are those of the epoch before.
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
-  void save(bool best);
+  CheckpointStore checkpoints() const { return CheckpointStore(folder_ / "checkpoints"); }
+  void save();
   double lr_now() const;  ///< of the model but its backbone
   Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 
