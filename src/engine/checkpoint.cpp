@@ -52,7 +52,8 @@ Json to_json(const Progress& progress) {
           {"best_metric", progress.best_metric},
           {"best_score", progress.best_score},
           {"best_step", progress.best_step},
-          {"since_best", progress.since_best}};
+          {"since_best", progress.since_best},
+          {"unvalidated", progress.unvalidated}};
 }
 
 /// Takes a folder away in one change, then removes it.
@@ -105,17 +106,29 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optim
 }
 
 void CheckpointStore::save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
-                           const Progress& progress, const Json& config, const std::string& data_fingerprint, bool best,
+                           const Progress& progress, const Json& config, const std::string& data_fingerprint,
                            int64_t keep_last) const {
   const Json state = {
       {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
   try {
     const auto target = write_step(model, optimizer, average, state);
-    if (best) point_link(folder_ / "best", target.filename());
-    point_link(folder_ / "last", target.filename());  // behind `best`: a run goes on from a `last` that knows its best
+    point_link(folder_ / "last", target.filename());
     prune(keep_last);
   } catch (const fs::filesystem_error& error) {
     throw core::Error(fmt::format("cannot save a checkpoint in {}: {}", folder_.string(), error.code().message()));
+  }
+}
+
+void CheckpointStore::note_validation(const Progress& progress, bool best, int64_t keep_last) const {
+  const auto target = step_folder(progress.step);
+  auto state = Json::parse(core::read_file(target / "state.json"));
+  state["progress"] = to_json(progress);
+  try {
+    core::write_file_atomically(target / "state.json", state.dump(2) + "\n");
+    if (best) point_link(folder_ / "best", target.filename());  // a run killed before it finds its best in `last`
+    prune(keep_last);
+  } catch (const fs::filesystem_error& error) {
+    throw core::Error(fmt::format("cannot write in {}: {}", folder_.string(), error.code().message()));
   }
 }
 
@@ -156,7 +169,11 @@ void CheckpointStore::rewind_to(const Progress& progress) const {
     point_or_remove("last", progress.step);
     point_or_remove("best", progress.best_step);
     for (const auto& step : step_folders(folder_)) {
-      if (step_number(step) > progress.step) remove_folder(step);
+      if (step_number(step) > progress.step) {
+        remove_folder(step);
+      } else {
+        core::remove_unfinished(step);
+      }
     }
     core::remove_unfinished(folder_);
   } catch (const fs::filesystem_error& error) {
@@ -205,7 +222,8 @@ SavedState read_state(const fs::path& step_folder) {
                          .best_metric = progress.at("best_metric"),
                          .best_score = progress.at("best_score"),
                          .best_step = progress.at("best_step"),
-                         .since_best = progress.at("since_best")},
+                         .since_best = progress.at("since_best"),
+                         .unvalidated = progress.value("unvalidated", false)},
             .config = state.at("config"),
             .data_fingerprint = state.at("data_fingerprint")};
   } catch (const Json::exception& error) {

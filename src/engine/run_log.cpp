@@ -21,9 +21,10 @@ std::string lines_up_to(const std::filesystem::path& file, const Progress& progr
   for (std::string line; std::getline(all, line);) {
     const auto parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!parsed.is_object()) continue;
-    const bool later =
-        parsed.value("step", int64_t{0}) > progress.step || parsed.value("epoch", int64_t{0}) > progress.epoch;
-    if (!later) kept += line + "\n";
+    const auto epoch = parsed.value("epoch", int64_t{0});
+    const bool later = parsed.value("step", int64_t{0}) > progress.step || epoch > progress.epoch;
+    const bool repeated = progress.unvalidated && epoch == progress.epoch && parsed.contains("val");
+    if (!later && !repeated) kept += line + "\n";
   }
   return kept;
 }

@@ -17,6 +17,12 @@ namespace {
 /// Libraries choose algorithms and allocate in the first, the optimizer's second already finds all its memory.
 constexpr int64_t eager_steps_before_capture = 2;
 
+/// Groups of the same sizes share a graph so; the mean is the same in any order, up to rounding.
+std::vector<data::Batch> by_size(std::vector<data::Batch> batches) {
+  std::ranges::stable_sort(batches, {}, [](const auto& batch) { return batch.images.sizes().vec(); });
+  return batches;
+}
+
 }  // namespace
 
 TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::Device device)
@@ -114,7 +120,7 @@ void TrainStep::capture(Plan& plan) {
 at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, const StepValues& values) {
   const core::SideStream stream(device_);
   set_scalars(values);
-  auto& plan = plan_for(batches);
+  auto& plan = plan_for(by_size(batches));
   if (wants_graph() && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
   replayed_ = plan.graph != nullptr;
   if (plan.graph) {

@@ -168,9 +168,9 @@ void Trainer::train() {
   const StopSignal stop;
   refuse_other_text(core::write_options(options_));
   core::remove_unfinished(folder_);
-  CheckpointStore(folder_ / "checkpoints").rewind_to(progress_);
+  checkpoints().rewind_to(progress_);
   fs::create_directories(folder_ / "checkpoints");
-  const bool has_best = progress_.best_step < 0 || CheckpointStore(folder_ / "checkpoints").has(progress_.best_step);
+  const bool has_best = progress_.best_step < 0 || checkpoints().has(progress_.best_step);
   if (!has_best) forget_best(progress_);  // it stayed in the folder that the run goes on from
   log_ = std::make_unique<RunLog>(folder_, progress_);
   spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
@@ -178,6 +178,7 @@ void Trainer::train() {
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
   core::ProgressLine line("training", total, "images", already);
+  if (progress_.unvalidated && val_) finish_validation(checkpoints().has(progress_.step));  // the run ended in it
   while (progress_.epoch < options_.schedule.epochs && !stopped_early()) {
     run_epoch(line);
     line.clear();
@@ -220,7 +221,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
     }
     if (const int signal = StopSignal::received(); signal != 0) {
       line.clear();
-      save(/*best=*/false);
+      save();
       spdlog::info("stopped by signal {} after step {}; go on with --resume auto", signal, progress_.step);
       throw core::Interrupted(signal);
     }
@@ -271,19 +272,27 @@ void Trainer::finish_epoch() {
   const auto due = [&](int64_t every) {
     return progress_.epoch % every == 0 || progress_.epoch == options_.schedule.epochs;
   };
+  const bool saves = due(options_.engine.save_every);
+  progress_.unvalidated = val_ && due(options_.engine.val_every);
   Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", take_loads()}};
   if (options_.data.on_error == data::OnError::skip) line["replaced_samples"] = take_replaced();
-  bool best = false;
-  if (val_ && due(options_.engine.val_every)) {
-    const auto summary = validate();
-    best = note_validation(progress_, summary, options_.engine);
-    line["val"] = headline_json(summary);
-    line["val"][options_.engine.best] = summary.at(options_.engine.best);
-    spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, options_.engine.best,
-                 summary.at(options_.engine.best), best ? ", the best so far" : "");
-  }
   log_->write(line);
-  if (best || stopped_early() || due(options_.engine.save_every)) save(best);
+  if (saves) save();  // before the validation: where that fails, the epoch's training is not lost
+  if (progress_.unvalidated) finish_validation(saves);
+}
+
+void Trainer::finish_validation(bool saved) {
+  const auto summary = validate();
+  const bool best = note_validation(progress_, summary, options_.engine);
+  progress_.unvalidated = false;
+  auto scores = headline_json(summary);
+  scores[options_.engine.best] = summary.at(options_.engine.best);
+  log_->write({{"step", progress_.step}, {"epoch", progress_.epoch}, {"val", scores}});
+  spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, options_.engine.best,
+               summary.at(options_.engine.best), best ? ", the best so far" : "");
+  const bool saves = !saved && (best || stopped_early());
+  if (saves) save();
+  if (saved || saves) checkpoints().note_validation(progress_, best, options_.engine.keep_last);
 }
 
 int64_t Trainer::take_replaced() {
@@ -327,10 +336,9 @@ metrics::Summary Trainer::validate() {
   return evaluation.dataset("val").summary();
 }
 
-void Trainer::save(bool best) {
-  CheckpointStore(folder_ / "checkpoints")
-      .save(*model_, step_.optimizer(), step_.average(), progress_, core::write_options(options_),
-            train_->fingerprint(), best, options_.engine.keep_last);
+void Trainer::save() {
+  checkpoints().save(*model_, step_.optimizer(), step_.average(), progress_, core::write_options(options_),
+                     train_->fingerprint(), options_.engine.keep_last);
 }
 
 }  // namespace codmoe::engine

@@ -43,15 +43,17 @@ void LoadMeter::add(const Routing& routing) {
   const at::NoGradGuard no_grad;
   const auto probs = routing.probs.detach();
   if (!counts_e_.defined()) {
-    one_ = at::ones({}, routing.indices.options());
     counts_e_ = at::zeros({routing.experts()}, routing.indices.options());
     sums_2e_ = at::zeros({2, routing.experts()}, probs.options().dtype(at::kDouble));
   }
   std::vector<int64_t> all_but_experts(static_cast<std::size_t>(probs.dim()) - 1, 1);
   std::iota(all_but_experts.begin() + 1, all_but_experts.end(), 3);
-  sums_2e_.add_(at::stack({probs, at::special_entr(probs)}).sum(all_but_experts));
+  const auto batch_2e = at::stack({probs, at::special_entr(probs)}).sum(all_but_experts);
+  const auto total = batch_2e.sum();
+  const auto is_number = at::eq(total, total);  // one NaN makes the total NaN, which equals nothing
+  sums_2e_.add_(at::where(is_number, batch_2e, 0.0));
   const auto indices = routing.indices.flatten();
-  counts_e_.scatter_add_(0, indices, one_.expand_as(indices));
+  counts_e_.scatter_add_(0, indices, is_number.to(at::kLong).expand_as(indices));
   top_k_ = routing.top_k();
 }
 

@@ -29,7 +29,7 @@ class KillTest : public ::testing::Test {
            "moe: {router: {noise: 0.5}}\n"
            "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 2, size: 32}}\n"
            "schedule: {epochs: "
-        << 3 * kills_ + 4 << "}\nengine: {log_every: 1}\n";
+        << 3 * kills_ + 4 << "}\nengine: {log_every: 1, ema: {decay: 0.9}}\n";
   }
 
   std::vector<std::string> arguments(const std::string& run) const {
@@ -79,7 +79,7 @@ class KillTest : public ::testing::Test {
       const auto step = folder_ / "killed/checkpoints" / link;
       if (!fs::is_symlink(step)) continue;
       EXPECT_NO_THROW(engine::read_state(step)) << link;
-      for (const auto* file : {"model.safetensors", "optimizer.safetensors"}) {
+      for (const auto* file : {"model.safetensors", "optimizer.safetensors", "ema.safetensors"}) {
         EXPECT_NO_THROW(core::load_safetensors(step / file)) << link;
       }
     }
@@ -118,8 +118,8 @@ TEST_F(KillTest, EndsWithTheBitsOfARunLeftAlone) {
   test::Child child("codmoe-train", arguments("killed"), folder_ / "killed.log");
   child.wait_for([] { return false; });
   ASSERT_EQ(child.ended(), 0) << core::read_file(folder_ / "killed.log");
-  for (const auto* name : {"last/model.safetensors", "last/optimizer.safetensors", "last/state.json",
-                           "best/model.safetensors", "best/state.json"}) {
+  for (const auto* name : {"last/model.safetensors", "last/optimizer.safetensors", "last/ema.safetensors",
+                           "last/state.json", "best/model.safetensors", "best/ema.safetensors", "best/state.json"}) {
     EXPECT_TRUE(file_of("alone", name) == file_of("killed", name)) << name << " differs";
   }
   EXPECT_EQ(lines_of(folder_ / "alone/metrics.jsonl"), lines_of(folder_ / "killed/metrics.jsonl"));

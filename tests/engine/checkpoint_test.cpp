@@ -35,10 +35,11 @@ class CheckpointTest : public ::testing::Test {
     optimizer_ = std::make_unique<Optimizer>(parameter_groups(*model_, options_.model.backbone), options_.optimizer);
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
-    CheckpointStore(folder_ / "checkpoints")
-        .save(*model_, *optimizer_, /*average=*/nullptr, at_step(step), core::write_options(options_), "data", best,
-              keep_last);
+    store().save(*model_, *optimizer_, /*average=*/nullptr, at_step(step), core::write_options(options_), "data",
+                 keep_last);
+    if (best) store().note_validation(at_step(step, step), best, keep_last);
   }
+  CheckpointStore store() const { return CheckpointStore(folder_ / "checkpoints"); }
   /// Entries that a killed or failed writer left.
   int64_t unfinished() const {
     return std::count_if(
@@ -106,6 +107,23 @@ TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {
   EXPECT_EQ(find_checkpoint(step_folder(4), /*prefer_best=*/true), fs::canonical(step_folder(4)));
 }
 
+TEST_F(CheckpointTest, ABetterValidationReplacesTheBestAndKeepsTheRestOfTheState) {
+  save(1, /*best=*/true);
+  save(2);
+  save(3, /*best=*/false, /*keep_last=*/1);
+  EXPECT_TRUE(fs::exists(step_folder(1)));
+  const auto config = read_state(step_folder(3)).config;
+  auto progress = at_step(3, 3);
+  progress.best_score = 0.5;
+  store().note_validation(progress, /*best=*/true, /*keep_last=*/1);
+  EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "best"), "step-3");
+  EXPECT_FALSE(fs::exists(step_folder(1)));
+  const auto state = read_state(find_checkpoint(folder_, /*prefer_best=*/false));
+  EXPECT_EQ(state.progress.best_score, 0.5);
+  EXPECT_EQ(state.config, config);
+  EXPECT_EQ(state.data_fingerprint, "data");
+}
+
 TEST_F(CheckpointTest, AStepIsWrittenAgainWhileLastPointsToIt) {
   save(4);
   core::write_file_atomically(step_folder(4) / "extra", "of the first writing");
@@ -120,10 +138,12 @@ TEST_F(CheckpointTest, RewindingForgetsWhatComesLater) {
   fs::create_directories(folder_ / "checkpoints" / "step-8.tmp-1");
   core::write_file_atomically(folder_ / "checkpoints" / "step-8.tmp-1" / "model.safetensors", "half");
   fs::create_directory_symlink("step-8", folder_ / "checkpoints" / "last.tmp-1");
-  CheckpointStore(folder_ / "checkpoints").rewind_to(at_step(4, /*best_step=*/2));
+  core::write_file_atomically(step_folder(4) / "state.json.tmp-1", "half");
+  store().rewind_to(at_step(4, /*best_step=*/2));
   EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "last"), "step-4");
   EXPECT_EQ(fs::read_symlink(folder_ / "checkpoints" / "best"), "step-2");
   EXPECT_FALSE(fs::exists(step_folder(6)));
+  EXPECT_FALSE(fs::exists(step_folder(4) / "state.json.tmp-1"));
   EXPECT_EQ(unfinished(), 0);
   save(5, /*best=*/false, /*keep_last=*/1);
   EXPECT_EQ(find_checkpoint(folder_, /*prefer_best=*/false), fs::canonical(step_folder(5)));
@@ -133,7 +153,7 @@ TEST_F(CheckpointTest, RewindingForgetsWhatComesLater) {
 TEST_F(CheckpointTest, AFreshStartForgetsASavedStepThatLastNeverReached) {
   save(3);
   fs::remove(folder_ / "checkpoints" / "last");
-  CheckpointStore(folder_ / "checkpoints").rewind_to({});
+  store().rewind_to({});
   EXPECT_TRUE(fs::is_empty(folder_ / "checkpoints"));
 }
 

@@ -29,7 +29,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   progress.step = 3;
   CheckpointStore(run / "checkpoints")
       .save(*model, Optimizer(parameter_groups(*model, options.model.backbone), options.optimizer), /*average=*/nullptr,
-            progress, core::write_options(saved), "", false, 1);
+            progress, core::write_options(saved), "", 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
 

@@ -178,19 +178,24 @@ TEST(Trainer, LogsLoadsAndScoresOfEachEpoch) {
   options.schedule = {.epochs = 2, .warmup_epochs = 0.5};
   train_alone(options, folder / "run");
   std::ifstream log(folder / "run" / "metrics.jsonl");
-  int epochs = 0;
+  int epochs = 0, validations = 0;
   for (std::string line; std::getline(log, line);) {
     const auto entry = core::Json::parse(line);
+    if (entry.contains("val")) {
+      ++validations;
+      EXPECT_EQ(entry["step"], 4 * validations);
+      EXPECT_TRUE(entry["val"]["Smeasure"].is_number());
+      EXPECT_TRUE(entry["val"]["IoU"].is_number());
+    }
     if (!entry.contains("moe")) continue;
     ++epochs;
     const auto& layer = entry["moe"]["0"];
     EXPECT_EQ(layer["decisions"], 8);
     EXPECT_EQ(layer["load"].size(), options.model.moe.experts.size());
     EXPECT_TRUE(layer["load"]["frequency"].is_number());
-    EXPECT_TRUE(entry["val"]["Smeasure"].is_number());
-    EXPECT_TRUE(entry["val"]["IoU"].is_number());
   }
   EXPECT_EQ(epochs, 2);
+  EXPECT_EQ(validations, 2);
 }
 
 TEST(Trainer, LogsGradientCoefficientsAndMemoryOfSteps) {
@@ -266,6 +271,66 @@ TEST(Trainer, VanishedDatasetIsNamedAndTheCheckpointStays) {
   }
   vanish.join();
   EXPECT_NO_THROW(load_predictor(find_checkpoint(folder / "run", true), c10::kCPU));
+}
+
+/// The log's lines without what time and memory decide.
+std::vector<core::Json> lines_of(const fs::path& run) {
+  std::ifstream log(run / "metrics.jsonl");
+  std::vector<core::Json> lines;
+  for (std::string line; std::getline(log, line);) {
+    auto& entry = lines.emplace_back(core::Json::parse(line));
+    entry.erase("images_per_s");
+    entry.erase("memory");
+  }
+  return lines;
+}
+
+TEST(Trainer, DatasetThatVanishesBeforeAValidationCostsNoTraining) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  data::write_synth(folder / "val", {.count = 3, .size = 64, .seed = 4});
+  options.data.val.dir = folder / "val";
+  options.schedule = {.epochs = 2, .warmup_epochs = 0.5};
+  train_alone(options, folder / "alone");
+  {
+    Trainer trainer(options, folder / "run", c10::kCPU);
+    fs::rename(folder / "val" / "Imgs", folder / "val" / "gone");
+    EXPECT_THROW(trainer.run(), core::Error);
+  }
+  const auto saved = read_state(find_checkpoint(folder / "run", false)).progress;
+  EXPECT_EQ(saved.epoch, 1);
+  EXPECT_TRUE(saved.unvalidated);
+  fs::rename(folder / "val" / "gone", folder / "val" / "Imgs");
+  Trainer trainer(options, folder / "run", c10::kCPU);
+  trainer.resume(find_checkpoint(folder / "run", false));
+  trainer.run();
+  for (const auto* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    EXPECT_TRUE(last_file(folder / "alone", name) == last_file(folder / "run", name)) << name << " differs";
+  }
+  EXPECT_EQ(fs::read_symlink(folder / "alone/checkpoints/best"), fs::read_symlink(folder / "run/checkpoints/best"));
+  EXPECT_EQ(lines_of(folder / "alone"), lines_of(folder / "run"));
+}
+
+/// As a kill between the log's line of a validation and its checkpoint's leaves them.
+TEST(Trainer, ValidationThatTheCheckpointDoesNotKnowIsRepeatedAndLoggedOnce) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.data.val.dir = options.data.train.dir;
+  options.schedule = {.epochs = 1, .warmup_epochs = 0.5};
+  train_alone(options, folder / "run");
+  const auto lines = lines_of(folder / "run");
+  const auto step = find_checkpoint(folder / "run", false);
+  const auto state = core::read_file(step / "state.json");
+  auto before = core::Json::parse(state);
+  before["progress"] = {{"step", 4},       {"epoch", 1},      {"batch", 0},      {"best_metric", ""},
+                        {"best_score", 0}, {"best_step", -1}, {"since_best", 0}, {"unvalidated", true}};
+  core::write_file_atomically(step / "state.json", before.dump(2));
+  Trainer trainer(options, folder / "run", c10::kCPU);
+  trainer.resume(step);
+  trainer.run();
+  EXPECT_EQ(core::read_file(step / "state.json"), state);
+  EXPECT_EQ(find_checkpoint(folder / "run", /*prefer_best=*/true), step);
+  EXPECT_EQ(lines_of(folder / "run"), lines);
 }
 
 TEST(Trainer, SecondOneInTheSameFolderIsRefused) {

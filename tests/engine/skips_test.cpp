@@ -79,6 +79,24 @@ TEST(Skips, AreFollowedByStepsAsIfTheyHadNotBeen) {
   EXPECT_TRUE(test::are_equal(train(true), train(false)));
 }
 
+TEST(Skips, DoNotSpoilTheLoadsOfTheOtherSteps) {
+  const auto options = testing::small_options("");
+  core::seed_all(3);
+  model::Detector model(options.model);
+  model->train();
+  TrainStep step(model, options, c10::kCPU);
+  step.run({small_batch(1)}, {});
+  const auto before = step.meters()[0].read();
+  model->named_parameters()["moe.0.router.gate.bias"].detach().fill_(NAN);
+  step.run({small_batch(2)}, {});
+  EXPECT_EQ(step.optimizer().skipped().item<float>(), 1.0F);
+  const auto after = step.meters()[0].read();
+  EXPECT_EQ(after.decisions, 2);
+  EXPECT_EQ(after.load, before.load);
+  EXPECT_EQ(after.probability, before.probability);
+  EXPECT_EQ(after.entropy, before.entropy);
+}
+
 TEST(Skips, ManyInARowEndTheRunAndNameTheImages) {
   const test::TemporaryFolder folder;
   auto options = testing::small_options(testing::small_dataset(folder));  // 4 steps an epoch of 2 images

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/predictor.h"
@@ -19,6 +21,18 @@ using testing::gpu_options;
 TEST(TrainStepGpu, AGraphGivesTheSameNumbers) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   for (const int64_t accumulate : {1, 2}) expect_graph_changes_nothing(gpu_options(GraphUse::automatic), accumulate);
+}
+
+TEST(TrainStepGpu, SizesInAnyOrderShareAGraph) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  testing::GpuRun run(gpu_options(GraphUse::automatic));
+  auto group = testing::gpu_batches(0, 1);              // of 64 pixels
+  group.push_back(testing::gpu_batches(1, 1).front());  // of 96
+  for (int64_t i = 0; i < 5; ++i) {
+    run.step->run(group, testing::gpu_values(i));
+    EXPECT_EQ(run.step->replayed(), i >= 2) << i;
+    std::ranges::reverse(group);
+  }
 }
 
 TEST(TrainStepGpu, ADispatchThatReadsOnTheHostRunsKernelByKernel) {
@@ -134,7 +148,7 @@ TEST(TrainStepGpu, ARunResumedFromACapturedStepGivesTheSameNumbers) {
       EXPECT_GT(resumed.replays, 0);
       CheckpointStore(folder / name)
           .save(*run.model, run.step->optimizer(), run.step->average(), {.step = 8}, core::write_options(options), "",
-                false, 1);
+                1);
     }
     testing::GpuRun run(options);
     const auto step = folder / name / "step-8";

@@ -111,16 +111,34 @@ class CalledOperators {
   at::CallbackHandle handle_;
 };
 
-TEST(LoadMeter, AddsWithFiveOperationsAndNoneThatWaits) {
+TEST(LoadMeter, AddsWithNineOperationsAndNoneThatWaits) {
   for (const auto& routing :
        {routing_of({0.7, 0.2, 0.1, 0.6, 0.3, 0.1}, {0, 1, 0, 1}, 2), random_spatial({2, 5, 3, 4}, 2, 1)}) {
     LoadMeter meter;
     meter.add(routing);  // makes the sums
     const CalledOperators called;
     meter.add(routing);
-    EXPECT_EQ(called.names(), (std::vector<std::string>{"aten::special_entr", "aten::stack", "aten::sum", "aten::add_",
-                                                        "aten::scatter_add_"}));
+    EXPECT_EQ(called.names(),
+              (std::vector<std::string>{"aten::special_entr", "aten::stack", "aten::sum", "aten::sum", "aten::eq",
+                                        "aten::where", "aten::add_", "aten::to", "aten::scatter_add_"}));
   }
+}
+
+TEST(LoadMeter, LeavesOutABatchWithAProbabilityThatIsNaN) {
+  const auto good = random_spatial({2, 5, 3, 4}, 2, 1);
+  LoadMeter meter, expected;
+  meter.add(good);
+  expected.add(good);
+  auto bad = random_spatial({2, 5, 3, 4}, 2, 2);
+  bad.probs[1][3][0][2] = NAN;
+  meter.add(bad);
+  const auto report = meter.take();
+  EXPECT_EQ(report.decisions, 2 * 12);
+  expect_near(report.load, expected.read().load);
+  expect_near(report.probability, expected.read().probability);
+  EXPECT_EQ(report.entropy, expected.read().entropy);
+  meter.add(bad);  // the first since the sums began anew
+  EXPECT_EQ(meter.take().decisions, 0);
 }
 
 TEST(LoadMeter, StartsAnewAfterTake) {

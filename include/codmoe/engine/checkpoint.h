@@ -18,6 +18,7 @@ struct Progress {
   double best_score = 0.0;       ///< where best_step is one
   int64_t best_step = -1;        ///< -1: none yet
   int64_t since_best = 0;        ///< validations behind the best
+  bool unvalidated = false;      ///< the validation due after the last epoch has not ended
 };
 
 /// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors, state.json and,
@@ -28,15 +29,17 @@ class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Saves (`average` may be null), points `last` (and `best`, where asked) to it, and removes what is older than the
-  /// newest `keep_last`.
+  /// Saves (`average` may be null), points `last` to it, and removes what is older than the newest `keep_last`.
   /// @throws core::Error naming the file; earlier checkpoints stay as they were.
   void save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
-            const Progress& progress, const core::Json& config, const std::string& data_fingerprint, bool best,
+            const Progress& progress, const core::Json& config, const std::string& data_fingerprint,
             int64_t keep_last) const;
 
   /// Whether the step is there, whole.
   bool has(int64_t step) const;
+
+  /// Writes what the validation of the step that was saved last brought: `progress`, and `best` where it was that.
+  void note_validation(const Progress& progress, bool best, int64_t keep_last) const;
 
   /// Makes the folder say what a run at `progress` says: `last` and `best` are its own, later steps are gone (it writes
   /// them again), and so is what a killed process left unfinished.

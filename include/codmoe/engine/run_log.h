@@ -13,7 +13,8 @@ namespace codmoe::engine {
 class RunLog {
  public:
   /// Goes on with `folder`/metrics.jsonl and begins a new event file. What they hold of later steps and epochs than
-  /// those of `progress` is dropped first: a resumed run writes it again.
+  /// those of `progress` is dropped first, and the line of a validation that it says has not ended: a resumed run
+  /// writes them again.
   RunLog(const std::filesystem::path& folder, const Progress& progress);
 
   /// Adds a line, an object with "step", to metrics.jsonl and its scalars() to the event file.

@@ -27,8 +27,9 @@ class TrainStep {
   TrainStep(model::Detector model, const TrainOptions& options, c10::Device device);
   ~TrainStep();
 
-  /// Steps on the mean gradient of `batches`. Where it or the loss is not finite, weights, their average, running
-  /// statistics and selection biases stay as they are. Returns the mean loss, a scalar on the device: reading it waits.
+  /// Steps on the mean gradient of `batches`, the smaller images first. Where it or the loss is not finite, weights,
+  /// their average, running statistics and selection biases stay as they are. Returns the mean loss, a scalar on the
+  /// device: reading it waits.
   at::Tensor run(const std::vector<data::Batch>& batches, const StepValues& values);
 
   Optimizer& optimizer() { return optimizer_; }
@@ -52,7 +53,7 @@ class TrainStep {
     std::unique_ptr<core::CudaGraph> graph;
     at::Tensor loss;  ///< what the graph writes
   };
-  using PlanKey = std::vector<std::vector<int64_t>>;  ///< what is frozen, then the sizes of each batch
+  using PlanKey = std::vector<std::vector<int64_t>>;  ///< what is frozen, then the sizes of the batches in order
 
   bool wants_graph() const { return device_.is_cuda() && engine_.graph != GraphUse::off; }
   Plan& plan_for(const std::vector<data::Batch>& batches);

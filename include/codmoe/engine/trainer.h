@@ -49,13 +49,17 @@ class Trainer {
   void finish_epoch();
   /// How many of the epoch's batch rows hold other samples than they should, see data.on_error; warns where any do.
   int64_t take_replaced();
+  /// Validates, and notes in the checkpoint of this step what that brought; makes one where it is due for that.
+  /// `saved`: there is one.
+  void finish_validation(bool saved);
   /// The epoch's load of each MoE layer by its number, for TensorBoard as histograms too; warns of experts that were
   /// hardly used.
   core::Json take_loads();
   /// Not where they are those of the epoch before.
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
   metrics::Summary validate();
-  void save(bool best);
+  CheckpointStore checkpoints() const { return CheckpointStore(folder_ / "checkpoints"); }
+  void save();
   double lr_now() const;  ///< of the last step, of the model but its backbone
   Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 

@@ -23,8 +23,8 @@ struct LoadReport {
 /// add() can be part of a captured CUDA graph, whose replays then count too.
 class LoadMeter {
  public:
-  /// Adds a batch without waiting for the device: five operations on it (entropy, stack, sum, add, scatter-add), on any
-  /// shape of routing.
+  /// Adds a batch without waiting for the device: nine small operations on it, on any shape of routing. A batch with a
+  /// probability that is NaN is left out, as the optimizer leaves out its step.
   void add(const Routing& routing);
   /// Reads the sums: two copies to the host. Empty where nothing was added.
   LoadReport read() const;
@@ -32,7 +32,6 @@ class LoadMeter {
   LoadReport take();
 
  private:
-  at::Tensor one_;       // int64 scalar
   at::Tensor counts_e_;  // int64 [E]: assignments
   at::Tensor sums_2e_;   // float64 [2, E]: probability and entropy
   int64_t top_k_ = 1;
