@@ -107,6 +107,7 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, con
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
   evaluation.set_layers(predictor.layers());
+  evaluation.set_test_time(describe(predictor.test_time()));
   std::vector<fs::path> files;
   for (const auto& item : dataset.items()) files.push_back(item.image);
   std::deque<std::future<report::ImageResult>> scoring;
