@@ -21,7 +21,8 @@ std::string progress_title(const std::string& run, const std::string& dataset) {
 
 report::Evaluation evaluate_checkpoint(const std::string& name, const fs::path& path, const apps::EvalOptions& options,
                                        c10::Device device) {
-  auto predictor = engine::load_predictor(engine::find_checkpoint(path, /*prefer_best=*/true), device);
+  auto predictor =
+      engine::load_predictor(engine::find_checkpoint(path, /*prefer_best=*/true), device, options.test_time);
   report::Evaluation evaluation(name, options.evaluation);
   for (const auto& [data_name, data_options] : options.data) {
     const data::Dataset dataset(data_options);

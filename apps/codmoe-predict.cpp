@@ -7,6 +7,7 @@
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/predictor.h"
 #include "common/cli.h"
+#include "common/test_time.h"
 #include "predict/inputs.h"
 #include "predict/map_writer.h"
 
@@ -22,13 +23,13 @@ struct Arguments {
   int64_t batch_size = 16;
   int64_t threads = 0;
   std::string format = "soft";
-  std::string tta = "none";
-  std::vector<double> scales = {1.0};
+  apps::TestTimeArguments test_time;
   bool overlay = false;
 };
 
 engine::TestTimeOptions test_time(const Arguments& args) {
-  engine::TestTimeOptions options{.flip = args.tta == "flip", .scales = args.scales};
+  engine::TestTimeOptions options;
+  args.test_time.override_options(options);
   try {
     options.check();
   } catch (const core::BadOption& bad) {
@@ -92,13 +93,7 @@ int main(int argc, char** argv) {
         app.add_option("--format", args.format, "soft: the probability; mask: 255 where it is one half or more, else 0")
             ->check(CLI::IsMember({"soft", "mask"}))
             ->capture_default_str();
-        app.add_option("--tta", args.tta, "flip: the mean with the mirror image")
-            ->check(CLI::IsMember({"none", "flip"}))
-            ->capture_default_str();
-        app.add_option("--scales", args.scales, "the mean over these scales of the model's input, such as 0.75,1,1.25")
-            ->delimiter(',')
-            ->allow_extra_args(false)
-            ->capture_default_str();
+        args.test_time.declare(app);
         app.add_flag("--overlay", args.overlay, "write NAME.overlay.png too: the photograph with the mask in red");
       },
       [&] { run(args); });

@@ -61,6 +61,11 @@ void EvalOptions::check() const {
   if (!routing.empty() && checkpoints.empty() && !pred.empty()) {
     throw core::BadOption("routing", "needs a checkpoint: pred has no experts");
   }
+  test_time.check();
+  if (test_time != engine::TestTimeOptions{} && checkpoints.empty() && !pred.empty()) {
+    const bool mirrors = test_time.tta != engine::TestTimeViews::none;
+    throw core::BadOption(mirrors ? "tta" : "scales", "needs a checkpoint: the maps of pred are there already");
+  }
 }
 
 void EvalArguments::declare(CLI::App& app) {
@@ -75,6 +80,7 @@ void EvalArguments::declare(CLI::App& app) {
              "subfolder for each, of its name");
   repeatable("--data", data, "NAME=DIR, NAME=PACK of codmoe-data pack, or NAME=DIR/LIST.txt (repeatable)");
   app.add_option("--gt", gt, "folder of masks for --pred, instead of --data");
+  test_time.declare(app);
   app.add_flag("--strict", strict, "refuse predictions of another size than their mask's");
   app.add_option("--against", against,
                  "test each score against that of another run, whose --csv this is, image by image");
@@ -102,6 +108,7 @@ void override_with(const EvalArguments& args, EvalOptions& options) {
   take(args.routing, options.routing);
   take(args.report, options.report);
   take(args.against, options.against);
+  args.test_time.override_options(options.test_time);
   options.evaluation.strict = options.evaluation.strict || args.strict;
   try {
     options.check();

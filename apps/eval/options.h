@@ -8,8 +8,10 @@
 
 #include "codmoe/core/options.h"
 #include "codmoe/data/dataset.h"
+#include "codmoe/engine/test_time.h"
 #include "codmoe/report/evaluation.h"
 #include "common/cli.h"
+#include "common/test_time.h"
 
 namespace codmoe::apps {
 
@@ -19,6 +21,7 @@ struct EvalOptions {
   std::map<std::string, data::DatasetOptions> data;          ///< datasets by name
   std::filesystem::path gt;                                  ///< instead of `data`: a folder of masks, for `pred` alone
   int64_t batch_size = 16;
+  engine::TestTimeOptions test_time;  ///< of the checkpoints; its fields stand at the top level
   report::EvaluationOptions evaluation;
   std::filesystem::path json, csv, routing, report;
   std::filesystem::path against;  ///< CSV of another run on the same images
@@ -30,6 +33,7 @@ struct EvalOptions {
     visit("data", data);
     visit("gt", gt);
     visit("batch_size", batch_size, core::at_least(1));
+    test_time.fields(visit);
     visit("evaluation", evaluation);
     visit("json", json);
     visit("csv", csv);
@@ -44,6 +48,7 @@ struct EvalArguments {
   CommonOptions common;
   std::vector<std::string> checkpoints, pred, data;
   std::filesystem::path gt, json, csv, routing, report, against;
+  TestTimeArguments test_time;
   bool strict = false;
 
   void declare(CLI::App& app);

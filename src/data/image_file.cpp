@@ -47,6 +47,19 @@ at::Tensor resize_area(const at::Tensor& image, int64_t height, int64_t width) {
   return resize_with(shrunk, height, width, cv::INTER_LINEAR);
 }
 
+std::string encode(const char* suffix, const at::Tensor& image_u8, const std::vector<int>& parameters) {
+  const at::Tensor contiguous = image_u8.contiguous();
+  cv::Mat image = as_mat(contiguous);
+  if (image.channels() == 3) {
+    cv::Mat bgr;
+    cv::cvtColor(image, bgr, cv::COLOR_RGB2BGR);
+    image = bgr;
+  }
+  std::vector<uint8_t> bytes;
+  cv::imencode(suffix, image, bytes, parameters);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 }  // namespace
 
 bool is_image_name(const std::filesystem::path& path) {
@@ -72,17 +85,10 @@ at::Tensor read_mask(const std::filesystem::path& path, const NewImage& memory) 
   return mask;
 }
 
-std::string encode_png(const at::Tensor& image_u8) {
-  const at::Tensor contiguous = image_u8.contiguous();
-  cv::Mat image = as_mat(contiguous);
-  if (image.channels() == 3) {
-    cv::Mat bgr;
-    cv::cvtColor(image, bgr, cv::COLOR_RGB2BGR);
-    image = bgr;
-  }
-  std::vector<uint8_t> bytes;
-  cv::imencode(".png", image, bytes);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+std::string encode_png(const at::Tensor& image_u8) { return encode(".png", image_u8, {}); }
+
+std::string encode_jpeg(const at::Tensor& image_u8, int quality) {
+  return encode(".jpg", image_u8, {cv::IMWRITE_JPEG_QUALITY, quality});
 }
 
 void write_png(const std::filesystem::path& path, const at::Tensor& image_u8) {

@@ -118,6 +118,7 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, con
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
   evaluation.set_layers(predictor.layers());
+  evaluation.set_test_time(describe(predictor.test_time()));
   dataset.require_size(0);  // scores are of whole masks
   const auto& items = dataset.items();
   const ReadImage read = [&](std::size_t file) { return data::read_image(items[file]); };

@@ -127,12 +127,13 @@ PredictedBatch Predictor::predict(const std::vector<PredictorInput>& images) {
       sums[i] = sums[i].defined() ? sums[i] + p : p;
     }
   };
+  const bool mirrored = test_time_.tta == TestTimeViews::flip;
   for (std::size_t scale = 0; scale < sizes_.size(); ++scale) {
     const auto input = upload(images, scale);
     add_view(finest_logits(input, routings));
-    if (test_time_.flip) add_view(finest_logits(input.flip(3), routings).flip(3));
+    if (mirrored) add_view(finest_logits(input.flip(3), routings).flip(3));
   }
-  const auto views = sizes_.size() * (test_time_.flip ? 2 : 1);
+  const auto views = sizes_.size() * (mirrored ? 2 : 1);
   for (auto& sum : sums) sum = sum / static_cast<double>(views);
   PredictedBatch batch;
   batch.maps_ = queue_maps(sums);

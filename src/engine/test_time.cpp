@@ -1,6 +1,7 @@
 #include "codmoe/engine/test_time.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,13 @@ int64_t scaled_size(int64_t size, double scale) {
   constexpr int64_t stride = 32;
   if (scale == 1) return size;
   return std::max<int64_t>(1, std::llround(static_cast<double>(size) * scale / stride)) * stride;
+}
+
+std::string describe(const TestTimeOptions& options) {
+  if (options == TestTimeOptions{}) return {};
+  const bool mirrored = options.tta == TestTimeViews::flip;
+  return fmt::format("mean over {}at scale{} {}", mirrored ? "the image and its mirror image, " : "the image ",
+                     options.scales.size() == 1 ? "" : "s", fmt::join(options.scales, ", "));
 }
 
 }  // namespace codmoe::engine

@@ -31,33 +31,31 @@ constexpr const char* finding_style = R"css(
 const char* weight_of(bool falsifies) { return falsifies ? "<span class=\"fault\">falsifies scores</span>" : "note"; }
 
 /// As photographs are read, masks too: their kind of file may be what is wrong. Nothing where that fails.
-void append_thumbnail(std::string& page, const fs::path& file, const data::Examination& set, const fs::path& scratch) {
+void append_thumbnail(std::string& page, const fs::path& file, const data::Examination& set) {
   if (file.empty() || !data::is_image_name(file)) return;
   try {
     const at::Tensor picture = shrink(data::read_image(file), finding_thumbnail);
     const std::string name = short_path(file, set);
-    append(page, "<figure>{}<figcaption>{}</figcaption></figure>\n", embedded_picture(picture, name, scratch),
+    append(page, "<figure>{}<figcaption>{}</figcaption></figure>\n", embedded_picture(picture, name),
            escape_markup(name));
   } catch (const core::Error&) {
     append(page, "<figure><figcaption>{}: no picture</figcaption></figure>\n", escape_markup(short_path(file, set)));
   }
 }
 
-void append_finding(std::string& page, const data::Finding& finding, const data::Examination& set,
-                    const fs::path& scratch) {
+void append_finding(std::string& page, const data::Finding& finding, const data::Examination& set) {
   append(page, "<div class=\"card\"><p><strong>{}</strong> {}</p><div class=\"pictures\">\n",
          escape_markup(short_path(finding.file, set)), escape_markup(finding.detail));
-  append_thumbnail(page, finding.file, set, scratch);
-  append_thumbnail(page, finding.other, set, scratch);
+  append_thumbnail(page, finding.file, set);
+  append_thumbnail(page, finding.other, set);
   page += "</div></div>\n";
 }
 
-void append_finding_kind(std::string& page, const KindOfFinding& kind, const data::Examination& set,
-                         const fs::path& scratch) {
+void append_finding_kind(std::string& page, const KindOfFinding& kind, const data::Examination& set) {
   append(page, "<h3>{}: {} ({})</h3>\n<div class=\"cards findings\">\n", core::name_of(kind.fault),
          kind.findings.size(), weight_of(kind.falsifies));
   const std::size_t shown = std::min(shown_findings, kind.findings.size());
-  for (std::size_t i = 0; i < shown; ++i) append_finding(page, *kind.findings[i], set, scratch);
+  for (std::size_t i = 0; i < shown; ++i) append_finding(page, *kind.findings[i], set);
   page += "</div>\n";
   if (shown == kind.findings.size()) return;
   append(page, "<details><summary>{} more</summary><ul class=\"notes\">\n", kind.findings.size() - shown);
@@ -115,7 +113,7 @@ void append_kinds(std::string& page, const std::vector<KindOfFinding>& kinds) {
   page += "</tbody></table></div>\n";
 }
 
-void append_set(std::string& page, const data::Examination& set, const fs::path& scratch) {
+void append_set(std::string& page, const data::Examination& set) {
   append(page, "<section>\n<h2>{}</h2>\n<p>{}</p>\n", escape_markup(set.dir.string()), headline_of(set));
   const auto kinds = by_kind(set);
   append_kinds(page, kinds);
@@ -123,7 +121,7 @@ void append_set(std::string& page, const data::Examination& set, const fs::path&
     append_pair_statistics(page, set);
     append_location(page, set);
   }
-  for (const KindOfFinding& kind : kinds) append_finding_kind(page, kind, set, scratch);
+  for (const KindOfFinding& kind : kinds) append_finding_kind(page, kind, set);
   page += "</section>\n";
 }
 
@@ -132,7 +130,7 @@ void append_set(std::string& page, const data::Examination& set, const fs::path&
 void write_examination_page(const fs::path& dir, std::span<const data::Examination> sets) {
   core::make_folder(dir);
   std::string page = begin_page("codmoe dataset check", finding_style);
-  for (const data::Examination& set : sets) append_set(page, set, dir);
+  for (const data::Examination& set : sets) append_set(page, set);
   page += "</body>\n</html>\n";
   core::write_file_atomically(dir / "index.html", page);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "codmoe/core/error.h"
 #include "codmoe/data/image_file.h"
@@ -75,6 +76,12 @@ ImageResult score_item(const data::Item& item, const at::Tensor& pred_hw, const 
 void DatasetResult::add(ImageResult result) {
   accumulator_.add(result.scores);
   images_.push_back(std::move(result));
+  intervals_.clear();
+}
+
+const std::vector<Interval>& DatasetResult::intervals() const {
+  if (intervals_.empty()) intervals_ = bootstrap_intervals(images_);
+  return intervals_;
 }
 
 std::vector<std::string> DatasetResult::notes() const {
@@ -121,11 +128,17 @@ metrics::ScoreOptions score_options(std::span<const Evaluation> runs) {
   return runs.empty() ? metrics::ScoreOptions{} : runs.front().options().score;
 }
 
-std::string conventions(const EvaluationOptions& options) {
-  return fmt::format(
+std::string conventions(std::span<const Evaluation> runs) {
+  std::string text = fmt::format(
       "PySODMetrics 1.6.2: mask > 128, prediction {}, 256 thresholds, mean and max of the dataset's mean curve, IoU of "
       "value > 0.5 averaged over images",
-      options.score.normalize ? "stretched to its minimum and maximum" : "as it is");
+      score_options(runs).normalize ? "stretched to its minimum and maximum" : "as it is");
+  std::set<std::string> said{""};
+  for (const Evaluation& run : runs) {
+    if (said.insert(run.test_time()).second)
+      append(text, "; test-time augmentation of checkpoints: {}", run.test_time());
+  }
+  return text;
 }
 
 }  // namespace codmoe::report

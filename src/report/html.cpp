@@ -41,14 +41,14 @@ void append_curves(std::string& page, std::span<const ScoreRow> rows) {
   }
 }
 
-void append_part(std::string& page, const ScoreRow& row, const std::filesystem::path& scratch) {
+void append_part(std::string& page, const ScoreRow& row) {
   std::vector<double> ious;
   for (const ImageResult& image : row.dataset->images()) ious.push_back(image.at("IoU"));
   append_notes(page, *row.dataset);
   page += histogram_svg(ious);
   page += group_table_html(*row.dataset);
   page += load_tables_html(*row.dataset, row.run->layers());
-  page += image_cards_html(*row.dataset, scratch);
+  page += image_cards_html(*row.dataset);
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ void write_html(const std::filesystem::path& dir, std::span<const Evaluation> ru
   append_curves(page, rows);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     append(page, "<section id=\"part-{}\">\n<h2>{}</h2>\n", i, escape_markup(label_of(rows[i], runs)));
-    append_part(page, rows[i], dir);
+    append_part(page, rows[i]);
     page += "</section>\n";
   }
   page += "</body>\n</html>\n";

@@ -30,36 +30,38 @@ at::Tensor colour(const std::array<uint8_t, 3>& rgb) {
   return at::tensor(at::ArrayRef<uint8_t>(rgb.data(), rgb.size()), at::kByte);
 }
 
-void append_picture(std::string& html, const at::Tensor& image, const char* what, const ImageResult& result,
-                    const std::filesystem::path& scratch) {
+template <class Embed>
+void append_picture(std::string& html, const Embed& embed, const at::Tensor& image, const char* what,
+                    const ImageResult& result) {
   append(html, "<figure>{}<figcaption>{}</figcaption></figure>\n",
-         embedded_picture(image, fmt::format("{} of {}", what, result.item.name), scratch), what);
+         embed(image, fmt::format("{} of {}", what, result.item.name)), what);
 }
 
-void append_card(std::string& html, const ImageResult& result, const std::filesystem::path& scratch) {
+void append_card(std::string& html, const ImageResult& result) {
   append(html,
          "<div class=\"card\"><p><strong>{}</strong> IoU {:.3f}, S {:.3f}, MAE {:.3f}</p><div class=\"pictures\">\n",
          escape_markup(result.item.name), result.at("IoU"), result.at("Smeasure"), result.at("MAE"));
   if (!result.item.image.empty()) {
-    append_picture(html, shrink(data::read_image(result.item), report_thumbnail), "photograph", result, scratch);
+    append_picture(html, embedded_photograph, shrink(data::read_image(result.item), report_thumbnail),
+                   "photograph", result);
   }
   const at::Tensor& pred = result.thumbnail_hw;
   at::Tensor mask = data::read_mask(result.item);
   mask = pred.defined() ? data::resize(mask, pred.size(0), pred.size(1), data::Interpolation::area)
                         : shrink(mask, report_thumbnail);
-  append_picture(html, mask, "mask", result, scratch);
+  append_picture(html, embedded_picture, mask, "mask", result);
   if (pred.defined()) {
-    append_picture(html, pred, "prediction", result, scratch);
-    append_picture(html, error_map(mask, pred, result.decision_level), "errors", result, scratch);
+    append_picture(html, embedded_picture, pred, "prediction", result);
+    append_picture(html, embedded_picture, error_map(mask, pred, result.decision_level), "errors", result);
   }
   html += "</div></div>\n";
 }
 
 using Images = std::span<const ImageResult* const>;
 
-void append_cards(std::string& html, const char* heading, Images images, const std::filesystem::path& scratch) {
+void append_cards(std::string& html, const char* heading, Images images) {
   append(html, "<h3>{}</h3>\n<div class=\"cards\">\n", heading);
-  for (const ImageResult* image : images) append_card(html, *image, scratch);
+  for (const ImageResult* image : images) append_card(html, *image);
   html += "</div>\n";
 }
 
@@ -72,7 +74,7 @@ at::Tensor error_map(const at::Tensor& mask_hw, const at::Tensor& pred_hw, doubl
                    at::where(decided, colour(false_alarm), colour(background)));
 }
 
-std::string image_cards_html(const DatasetResult& dataset, const std::filesystem::path& scratch) {
+std::string image_cards_html(const DatasetResult& dataset) {
   std::vector<const ImageResult*> by_iou;
   for (const ImageResult& image : dataset.images()) by_iou.push_back(&image);
   std::ranges::stable_sort(by_iou, std::ranges::greater(), [](const ImageResult* image) { return image->at("IoU"); });
@@ -80,12 +82,12 @@ std::string image_cards_html(const DatasetResult& dataset, const std::filesystem
   const auto has_prediction = [](const ImageResult* image) { return image->thumbnail_hw.defined(); };
   std::string html = std::ranges::any_of(all, has_prediction) ? error_legend : "";
   if (all.size() <= 3 * shown) {
-    append_cards(html, "All images, best first", all, scratch);
+    append_cards(html, "All images, best first", all);
     return html;
   }
-  append_cards(html, "Best", all.first(shown), scratch);
-  append_cards(html, "Around the median", all.subspan((all.size() - shown) / 2, shown), scratch);
-  append_cards(html, "Worst", all.last(shown), scratch);
+  append_cards(html, "Best", all.first(shown));
+  append_cards(html, "Around the median", all.subspan((all.size() - shown) / 2, shown));
+  append_cards(html, "Worst", all.last(shown));
   return html;
 }
 

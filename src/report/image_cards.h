@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include "codmoe/report/evaluation.h"
@@ -13,7 +12,7 @@ namespace codmoe::report {
 at::Tensor error_map(const at::Tensor& mask_hw, const at::Tensor& pred_hw, double level);
 
 /// The best, median and worst images of a dataset by IoU, or all of few: photograph where one is known, mask and, where
-/// a thumbnail was kept, prediction and error map. @param scratch see embedded_picture
-std::string image_cards_html(const DatasetResult& dataset, const std::filesystem::path& scratch);
+/// a thumbnail was kept, prediction and error map.
+std::string image_cards_html(const DatasetResult& dataset);
 
 }  // namespace codmoe::report

@@ -7,6 +7,7 @@
 
 #include "codmoe/core/seed.h"
 #include "codmoe/metrics/registry.h"
+#include "codmoe/report/evaluation.h"
 
 namespace codmoe::report {
 namespace {
@@ -59,8 +60,7 @@ at::Tensor own_scores(const std::vector<ImageResult>& images, std::size_t column
 
 }  // namespace
 
-std::vector<Interval> bootstrap_intervals(const DatasetResult& dataset) {
-  const std::vector<ImageResult>& images = dataset.images();
+std::vector<Interval> bootstrap_intervals(const std::vector<ImageResult>& images) {
   const at::Tensor weights = draw(static_cast<int64_t>(images.size()));
   std::vector<Interval> intervals;
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {

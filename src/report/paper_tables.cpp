@@ -96,14 +96,14 @@ std::string to_markdown(std::span<const Evaluation> runs) {
     text += '\n';
   }
   if (runs.empty()) return text;
-  append(text, "\n{}\n\n", conventions(runs.front().options()));
+  append(text, "\n{}\n\n", conventions(runs));
   for (const ScoreRow& row : score_rows(runs)) append(text, "- {}\n", escape_markdown(inputs_of(row, runs)));
   return text;
 }
 
 std::string to_latex(std::span<const Evaluation> runs) {
   std::string text = "% needs \\usepackage{booktabs}\n";
-  if (!runs.empty()) append(text, "% {}\n", conventions(runs.front().options()));
+  if (!runs.empty()) append(text, "% {}\n", conventions(runs));
   const auto rows = score_rows(runs);
   for (const ScoreRow& row : rows) append(text, "% {}\n", on_one_line(inputs_of(row, runs)));
   append(text, "\\begin{{tabular}}{{llr{}}}\n\\toprule\n{}", std::string(headline_columns().size(), 'c'),

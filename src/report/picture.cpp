@@ -2,15 +2,23 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
-#include "codmoe/core/files.h"
 #include "codmoe/data/image_file.h"
 #include "text.h"
 
 namespace codmoe::report {
+namespace {
+
+constexpr int jpeg_quality = 85;
+
+std::string embedded(const char* format, const std::string& file, const at::Tensor& image, std::string_view alt) {
+  return fmt::format("<img src=\"data:image/{};base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">", format,
+                     base64(file), image.size(1), image.size(0), escape_markup(alt));
+}
+
+}  // namespace
 
 std::string base64(std::string_view bytes) {
   static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -32,13 +40,12 @@ at::Tensor shrink(const at::Tensor& image, int64_t longest_side) {
   return data::resize(image, shrunk(image.size(0)), shrunk(image.size(1)), data::Interpolation::area);
 }
 
-std::string embedded_picture(const at::Tensor& image, std::string_view alt, const std::filesystem::path& scratch) {
-  const std::filesystem::path file = scratch / fmt::format(".picture-{}.png", ::getpid());
-  data::write_png(file, image);
-  const std::string png = core::read_file(file);
-  std::filesystem::remove(file);
-  return fmt::format("<img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">", base64(png),
-                     image.size(1), image.size(0), escape_markup(alt));
+std::string embedded_picture(const at::Tensor& image, std::string_view alt) {
+  return embedded("png", data::encode_png(image), image, alt);
+}
+
+std::string embedded_photograph(const at::Tensor& image, std::string_view alt) {
+  return embedded("jpeg", data::encode_jpeg(image, jpeg_quality), image, alt);
 }
 
 }  // namespace codmoe::report

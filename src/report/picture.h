@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -15,7 +14,12 @@ std::string base64(std::string_view bytes);
 /// uint8 [H, W] or [H, W, 3], shrunk so that its longest side is at most `longest_side`.
 at::Tensor shrink(const at::Tensor& image, int64_t longest_side);
 
-/// An <img> that carries the image as PNG. `scratch` is a folder for the encoder's file, which is removed again.
-std::string embedded_picture(const at::Tensor& image, std::string_view alt, const std::filesystem::path& scratch);
+/// An <img> that carries the image as PNG, to the pixel.
+/// @param image uint8 [H, W] or [H, W, 3]
+std::string embedded_picture(const at::Tensor& image, std::string_view alt);
+
+/// An <img> that carries the image as JPEG, which for photographs is several times smaller.
+/// @param image uint8 [H, W, 3]
+std::string embedded_photograph(const at::Tensor& image, std::string_view alt);
 
 }  // namespace codmoe::report

@@ -5,7 +5,6 @@
 #include "codmoe/metrics/registry.h"
 #include "codmoe/report/checksum.h"
 #include "codmoe/report/groups.h"
-#include "codmoe/report/intervals.h"
 #include "score_rows.h"
 #include "text.h"
 
@@ -36,14 +35,12 @@ std::string score_cell(const ScoreRow& row, std::size_t i) {
 }
 
 void append_headline(std::string& html, const std::vector<ScoreRow>& columns) {
-  std::vector<std::vector<Interval>> intervals;
-  for (const ScoreRow& column : columns) intervals.push_back(bootstrap_intervals(*column.dataset));
   for (std::size_t k = 0; k < headline_columns().size(); ++k) {
     const std::size_t i = headline_columns()[k];
     const metrics::Column& column = metrics::columns()[i];
     const char* direction = column.higher_is_better ? "↑" : "↓";
     append_row(html, fmt::format("{} {}", column.name, direction), columns, [&](const ScoreRow& row) {
-      const Interval& interval = intervals[static_cast<std::size_t>(&row - columns.data())][k];
+      const Interval& interval = row.dataset->intervals()[k];
       return fmt::format("{}<br><span class=\"quiet\">{:.3f}–{:.3f}</span>", score_cell(row, i), interval.low,
                          interval.high);
     });
@@ -68,7 +65,7 @@ std::string score_tables_html(std::span<const Evaluation> runs) {
   append(html,
          "</tbody></table></div>\n<p class=\"quiet\">Below each score its 95 % interval, by bootstrap of {} samples of "
          "images. {}. Masks, predictions: checksums of their names and pixels.</p>\n",
-         bootstrap_samples, escape_markup(conventions(runs.front().options())));
+         bootstrap_samples, escape_markup(conventions(runs)));
   html += "<details><summary>All other scores</summary>\n";
   begin_score_table(html, columns, runs.size() > 1);
   for (std::size_t i = 0; i < metrics::columns().size(); ++i) {

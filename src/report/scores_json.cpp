@@ -4,7 +4,6 @@
 #include "codmoe/report/expert_load.h"
 #include "codmoe/report/formats.h"
 #include "codmoe/report/groups.h"
-#include "codmoe/report/intervals.h"
 #include "score_rows.h"
 
 namespace codmoe::report {
@@ -21,7 +20,7 @@ core::Json summary_json(const metrics::Summary& summary, const IsShown& is_shown
 }
 
 core::Json intervals_json(const DatasetResult& dataset) {
-  const std::vector<Interval> intervals = bootstrap_intervals(dataset);
+  const std::vector<Interval>& intervals = dataset.intervals();
   core::Json json;
   for (std::size_t k = 0; k < intervals.size(); ++k) {
     json[metrics::columns()[headline_columns()[k]].name] = {intervals[k].low, intervals[k].high};
@@ -57,6 +56,7 @@ core::Json loads_json(const DatasetResult& dataset, const std::vector<ExpertLaye
 
 core::Json run_json(const Evaluation& evaluation) {
   core::Json json{{"datasets", core::Json::object()}};
+  if (!evaluation.test_time().empty()) json["test_time_augmentation"] = evaluation.test_time();
   for (const DatasetResult& dataset : evaluation.datasets()) {
     json["datasets"][dataset.name()] = summary_json(
         dataset.summary(), [&](const metrics::Column& column) { return column.is_scored(evaluation.options().score); });
@@ -83,7 +83,7 @@ core::Json to_json(std::span<const Evaluation> runs) {
     for (const Evaluation& evaluation : runs) json["runs"][evaluation.run()] = run_json(evaluation);
   }
   if (runs.empty()) return json;
-  json["conventions"] = conventions(runs.front().options());
+  json["conventions"] = conventions(runs);
   json["group_conventions"] = group_conventions_json();
   return json;
 }

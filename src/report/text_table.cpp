@@ -3,7 +3,6 @@
 #include "codmoe/metrics/registry.h"
 #include "codmoe/report/formats.h"
 #include "codmoe/report/groups.h"
-#include "codmoe/report/intervals.h"
 #include "score_rows.h"
 #include "text.h"
 
@@ -44,7 +43,7 @@ std::string interval_table(const std::vector<ScoreRow>& scores, std::span<const 
   for (const ScoreRow& score : scores) {
     Row& row = rows.emplace_back(first_cells(score.run->run(), score.dataset->name(), runs));
     row.push_back(fmt::format("{}", score.summary.n));
-    for (const auto& [low, high] : bootstrap_intervals(*score.dataset)) {
+    for (const auto& [low, high] : score.dataset->intervals()) {
       row.push_back(fmt::format("{:.3f}-{:.3f}", low, high));
     }
   }
@@ -70,7 +69,7 @@ std::string format_table(std::span<const Evaluation> runs) {
   const std::vector<ScoreRow> rows = score_rows(runs);
   std::string text = score_table(rows, runs);
   if (runs.empty()) return text;
-  append(text, "{}\n", conventions(runs.front().options()));
+  append(text, "{}\n", conventions(runs));
   for (const ScoreRow& row : rows) append(text, "{}\n", inputs_of(row, runs));
   append(text, "95 % intervals, bootstrap of {} samples of images:\n{}", bootstrap_samples, interval_table(rows, runs));
   append(text, "by the object's size, number and location:\n{}", group_table(rows, runs));

@@ -47,7 +47,7 @@ TEST(Predictor, MapsHaveTheImagesOwnSizes) {
 }
 
 TEST(TestTime, MirroringTheImageMirrorsItsMap) {
-  const TestTimeOptions flip{.flip = true};
+  const TestTimeOptions flip{.tta = TestTimeViews::flip};
   const auto image = photograph(3);
   const auto map = map_of(make_predictor(64, flip), image);
   const auto mirrored = map_of(make_predictor(64, flip), image.flip(1).contiguous()).flip(1);
@@ -62,6 +62,12 @@ TEST(TestTime, ScalesAreTheMeanOfTheirPredictions) {
   EXPECT_GT(largest_difference(large, small), 2);
   const auto both = map_of(make_predictor(64, {.scales = {1.0, 0.5}}), image).to(at::kFloat);
   EXPECT_LE((both - (large + small) / 2).abs().max().item<float>(), 1.01F);
+}
+
+TEST(TestTime, IsDescribedWhereItChangesTheMaps) {
+  EXPECT_EQ(describe({}), "");
+  EXPECT_EQ(describe({.tta = TestTimeViews::flip}), "mean over the image and its mirror image, at scale 1");
+  EXPECT_EQ(describe({.scales = {0.75, 1, 1.25}}), "mean over the image at scales 0.75, 1, 1.25");
 }
 
 TEST(TestTime, SizesAreMultiplesOfTheStride) {

@@ -89,6 +89,9 @@ TEST(EvalCommandLine, WhatMeansNothingIsRefusedInOneLine) {
         {"--gt y", "--gt needs pred"},
         {"--pred x", "--pred needs gt or data"},
         {"--checkpoint a=x --pred a=y --data A=z", "--pred a: a checkpoint has this name"},
+        {"--checkpoint a --data A=z --scales 9", "--scales must lie between 0.25 and 4"},
+        {"--pred x --gt y --tta flip", "--tta needs a checkpoint"},
+        {"--pred x --gt y --scales 1,2", "--scales needs a checkpoint"},
         {"--data A=z", "name --checkpoint PATH or --pred DIR"}}) {
     const auto result = run_program("codmoe-eval", arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments << ": " << result.output;

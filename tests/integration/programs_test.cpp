@@ -35,6 +35,26 @@ class Programs : public ::testing::Test {
   static void TearDownTestSuite() { folder_.reset(); }
   static std::string path(const std::string& name) { return "'" + (*folder_ / name).string() + "'"; }
 
+  /// What codmoe-eval says of the checkpoint, after a check that the maps of codmoe-predict score the same.
+  static nlohmann::json scores_of_both_ways(const std::string& options) {
+    const auto checkpoint = "--device cpu --checkpoint " + path("run") + " " + options;
+    const auto of_checkpoint = run_program("codmoe-eval", checkpoint + " --data data=" + path("data") + " --json " +
+                                                              path("a.json") + " --report " + path("report"));
+    EXPECT_EQ(of_checkpoint.exit_code, 0) << of_checkpoint.output;
+    const auto maps =
+        run_program("codmoe-predict", checkpoint + " --output " + path("masks") + " " + path("data/Imgs"));
+    EXPECT_EQ(maps.exit_code, 0) << maps.output;
+    const auto of_maps = run_program(
+        "codmoe-eval", "--pred " + path("masks") + " --gt " + path("data/GT") + " --json " + path("b.json"));
+    EXPECT_EQ(of_maps.exit_code, 0) << of_maps.output;
+    const auto a = read_json(*folder_ / "a.json"), b = read_json(*folder_ / "b.json");
+    for (const auto* metric : {"IoU", "MAE", "Smeasure", "maxFm", "wFmeasure"}) {
+      EXPECT_TRUE(a["datasets"]["data"][metric].is_number()) << metric;
+      EXPECT_EQ(a["datasets"]["data"][metric], b["datasets"].front()[metric]) << metric;
+    }
+    return a;
+  }
+
   static std::optional<test::TemporaryFolder> folder_;
 
  private:
@@ -72,26 +92,21 @@ TEST_F(Programs, AUsedRunFolderIsNotOverwritten) {
 }
 
 TEST_F(Programs, CheckpointAndWrittenMasksScoreTheSame) {
-  const auto evaluated =
-      run_program("codmoe-eval", "--device cpu --checkpoint " + path("run") + " --data data=" + path("data") +
-                                     " --json " + path("a.json") + " --report " + path("report"));
-  ASSERT_EQ(evaluated.exit_code, 0) << evaluated.output;
-  ASSERT_EQ(run_program("codmoe-predict", "--device cpu --checkpoint " + path("run") + " --output " + path("masks") +
-                                              " " + path("data/Imgs"))
-                .exit_code,
-            0);
-  const auto folders =
-      run_program("codmoe-eval", "--pred " + path("masks") + " --gt " + path("data/GT") + " --json " + path("b.json"));
-  ASSERT_EQ(folders.exit_code, 0) << folders.output;
-  const auto a = read_json(*folder_ / "a.json")["datasets"].front(),
-             b = read_json(*folder_ / "b.json")["datasets"].front();
-  EXPECT_EQ(a["n"], 6);
-  for (const auto* metric : {"IoU", "MAE", "Smeasure", "maxFm", "wFmeasure"}) {
-    ASSERT_TRUE(a[metric].is_number()) << metric;
-    EXPECT_EQ(a[metric], b[metric]) << metric;
-  }
+  EXPECT_EQ(scores_of_both_ways("")["datasets"]["data"]["n"], 6);
   EXPECT_TRUE(fs::exists(*folder_ / "report" / "index.html"));
   EXPECT_TRUE(fs::exists(*folder_ / "report" / "images.csv"));
+}
+
+TEST_F(Programs, TestTimeAugmentationIsScoredAndSaid) {
+  const auto plain = scores_of_both_ways("");
+  EXPECT_FALSE(plain.contains("test_time_augmentation"));
+  const auto augmented = scores_of_both_ways("--tta flip --scales 0.5,1");
+  EXPECT_NE(augmented["datasets"]["data"]["Smeasure"], plain["datasets"]["data"]["Smeasure"]);
+  const std::string views = "mean over the image and its mirror image, at scales 0.5, 1";
+  EXPECT_EQ(augmented["test_time_augmentation"], views);
+  EXPECT_NE(augmented["conventions"].get<std::string>().find(views), std::string::npos);
+  const auto by_file = run_program("codmoe-eval", "--print-config --set tta=flip --scales 2");
+  EXPECT_NE(by_file.output.find("tta: flip\nscales: [1]"), std::string::npos) << by_file.output;
 }
 
 TEST_F(Programs, ABrokenPhotographDoesNotStopTheOthers) {

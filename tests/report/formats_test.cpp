@@ -57,6 +57,18 @@ TEST_F(Formats, JsonOfOneRunHasItsDatasets) {
   EXPECT_EQ(camo.size(), std::ranges::count_if(metrics::columns(), plain) + 1);
 }
 
+TEST_F(Formats, TestTimeAugmentationStandsInTheConventionsOfEveryTable) {
+  std::vector<Evaluation> runs{evaluate("plain", 10), evaluate("augmented", 10)};
+  EXPECT_FALSE(contains(format_table(runs), "test-time augmentation"));
+  runs[1].set_test_time("mean over <views>");
+  const core::Json json = to_json(runs);
+  EXPECT_EQ(json["runs"]["augmented"]["test_time_augmentation"], "mean over <views>");
+  EXPECT_FALSE(json["runs"]["plain"].contains("test_time_augmentation"));
+  for (const std::string& text : {format_table(runs), json["conventions"].get<std::string>(), to_markdown(runs)}) {
+    EXPECT_TRUE(contains(text, "test-time augmentation of checkpoints: mean over <views>"));
+  }
+}
+
 TEST_F(Formats, ExtendedScoresAreWrittenWhereTheyAreComputed) {
   data::write_png(gt() / "mask.png", square(0));
   Evaluation evaluation("swift", {.score = {.extended = true}});

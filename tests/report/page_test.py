@@ -85,6 +85,15 @@ class Page(html.parser.HTMLParser):
             self.headings[-1] += data
 
 
+def picture_size(kind, file):
+    """Height and width by the file's header."""
+    if kind == "png":
+        assert file[:8] == b"\x89PNG\r\n\x1a\n"
+        return struct.unpack(">II", file[16:24])
+    assert file[:2] == b"\xff\xd8" and file[-2:] == b"\xff\xd9"
+    return struct.unpack(">HH", file[(frame := file.index(b"\xff\xc0")) + 5 : frame + 9])
+
+
 def run(program, *arguments):
     done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
@@ -143,9 +152,9 @@ class Parsed(Report):
         kinds = {alt.split(" of ")[0] for alt in self.page.pictures}
         self.assertEqual(kinds, {"photograph", "mask", "prediction", "errors"})
         for alt, source in self.page.pictures.items():
-            head = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
-            self.assertEqual(head[:8], b"\x89PNG\r\n\x1a\n", alt)
-            self.assertEqual(struct.unpack(">II", head[16:24]), (64, 64), alt)
+            kind, data = source.removeprefix("data:image/").split(";base64,")
+            self.assertEqual(kind, "jpeg" if alt.startswith("photograph") else "png", alt)
+            self.assertEqual(picture_size(kind, base64.b64decode(data, validate=True)), (64, 64), alt)
 
     def test_needs_nothing_else(self):
         self.assertFalse(self.page.elements & {"script", "link", "iframe", "object", "image", "use"})

@@ -94,12 +94,15 @@ TEST_F(Paired, OtherImagesAreRefusedAndNamed) {
 
 TEST_F(Paired, IntervalsHoldTheScoreAndNarrowWithTheNumberOfImages) {
   const auto missed = [](int64_t k) { return k * 7 % 20; };
-  const Interval few = bootstrap_intervals(evaluate(missed, 20).dataset("CAMO")).front();
+  const Interval few = evaluate(missed, 20).dataset("CAMO").intervals().front();
   const Evaluation many = evaluate(missed, 320);
-  const Interval interval = bootstrap_intervals(many.dataset("CAMO")).front();
+  const Interval interval = many.dataset("CAMO").intervals().front();
   const double score = many.dataset("CAMO").summary().at("Smeasure");
   EXPECT_LT(interval.low, score);
   EXPECT_GT(interval.high, score);
+  Evaluation grown = many;
+  grown.add("CAMO", many.dataset("CAMO").images().front());
+  EXPECT_NE(grown.dataset("CAMO").intervals().front().low, interval.low) << "those of fewer images";
   EXPECT_NEAR((few.high - few.low) / (interval.high - interval.low), 4, 1);  // sqrt(320 / 20)
 }
 

@@ -36,6 +36,9 @@ at::Tensor read_mask(const std::filesystem::path& path, const NewImage& memory =
 /// The bytes of a PNG file of [H, W] (grey) or [H, W, 3] (RGB) uint8. @throws c10::Error for another shape or dtype.
 std::string encode_png(const at::Tensor& image_u8);
 
+/// The bytes of a JPEG file, likewise. @param quality 1 to 100
+std::string encode_jpeg(const at::Tensor& image_u8, int quality);
+
 /// Writes [H, W] (grey) or [H, W, 3] (RGB) uint8 as PNG, by rename, so that a reader never sees half a file; not
 /// synced to disk.
 /// @throws core::Error where the file cannot be written, c10::Error for another shape or dtype.

@@ -53,6 +53,7 @@ class Predictor {
 
   /// The model's MoE layers.
   const std::vector<report::ExpertLayer>& layers() const { return layers_; }
+  const TestTimeOptions& test_time() const { return test_time_; }
 
  private:
   at::Tensor upload(const std::vector<PredictorInput>& images, std::size_t scale) const;
@@ -95,7 +96,7 @@ void predict_files(Predictor& predictor, const std::vector<std::filesystem::path
                    const PredictFilesOptions& options, const std::function<void(std::vector<FilePrediction>)>& use);
 
 /// Scores the model on a dataset; results, with the experts each image used, are added to `evaluation` under `name`, in
-/// the dataset's order.
+/// the dataset's order; it is also told the layers and the test-time augmentation.
 /// `progress`, where given, hears the number of images done.
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
                       report::Evaluation& evaluation, const std::function<void(int64_t)>& progress = {});

@@ -17,6 +17,7 @@
 #include "codmoe/core/options.h"
 #include "codmoe/data/dataset.h"
 #include "codmoe/metrics/scores.h"
+#include "codmoe/report/intervals.h"
 #include "codmoe/report/object_layout.h"
 
 namespace codmoe::report {
@@ -89,6 +90,8 @@ class DatasetResult {
 
   const std::string& name() const { return name_; }
   const std::vector<ImageResult>& images() const { return images_; }
+  /// See bootstrap_intervals. Made at the first call and kept: not to be called by several threads at once.
+  const std::vector<Interval>& intervals() const;
   metrics::Summary summary() const { return accumulator_.summary(); }
   /// What a reader of the scores should know: predictions that were resized, masks that look wrong, undefined scores.
   std::vector<std::string> notes() const;
@@ -96,6 +99,7 @@ class DatasetResult {
  private:
   std::string name_;
   std::vector<ImageResult> images_;
+  mutable std::vector<Interval> intervals_;  // empty: not made yet
   metrics::ScoreAccumulator accumulator_;
 };
 
@@ -111,8 +115,12 @@ class Evaluation {
   /// The layers that the images' `expert_use` speaks of.
   void set_layers(std::vector<ExpertLayer> layers) { layers_ = std::move(layers); }
 
+  /// How the model's maps were put together of several views of an image; empty where of one, or where unknown.
+  void set_test_time(std::string test_time) { test_time_ = std::move(test_time); }
+
   const std::string& run() const { return run_; }
   const std::vector<ExpertLayer>& layers() const { return layers_; }
+  const std::string& test_time() const { return test_time_; }
   const EvaluationOptions& options() const { return options_; }
   /// In the order of their first image.
   const std::vector<DatasetResult>& datasets() const { return datasets_; }
@@ -123,13 +131,14 @@ class Evaluation {
   std::string run_;
   EvaluationOptions options_;
   std::vector<ExpertLayer> layers_;
+  std::string test_time_;
   std::vector<DatasetResult> datasets_;
 };
 
 /// How the runs of one table, which are scored alike, are scored.
 metrics::ScoreOptions score_options(std::span<const Evaluation> runs);
 
-/// One line on how the scores are defined, for tables.
-std::string conventions(const EvaluationOptions& options);
+/// One line on how the scores are defined and the maps were made, for tables of at least one run.
+std::string conventions(std::span<const Evaluation> runs);
 
 }  // namespace codmoe::report

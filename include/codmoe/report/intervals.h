@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "codmoe/report/evaluation.h"
-
 namespace codmoe::report {
+
+struct ImageResult;
 
 /// 95 % of the bootstrap's values lie within.
 struct Interval {
@@ -17,8 +17,9 @@ struct Interval {
 inline constexpr int64_t bootstrap_samples = 1000;
 
 /// Percentile bootstrap over images, of the headline scores in their order in metrics::columns(); NaN where a score is
-/// undefined. The draws are the same at each call. Efron, Tibshirani, An introduction to the bootstrap, 1993.
-std::vector<Interval> bootstrap_intervals(const DatasetResult& dataset);
+/// undefined. The draws are the same at each call. A dataset keeps its own: DatasetResult::intervals. Efron,
+/// Tibshirani, An introduction to the bootstrap, 1993.
+std::vector<Interval> bootstrap_intervals(const std::vector<ImageResult>& images);
 
 /// The same of the mean of some numbers, at least one.
 Interval bootstrap_interval(const std::vector<double>& values);
