@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "codmoe/core/device.h"
+#include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/predictor.h"
@@ -67,17 +68,20 @@ void run(const apps::EvalArguments& args) {
   if (!apps::load_options(args.common, options)) return;
   apps::override_with(args, options);
   if (!options.report.empty()) options.evaluation.thumbnail = report::report_thumbnail;
+  // What can't be read or written is said now, not after the evaluation.
+  if (!options.against.empty()) core::read_file(options.against);
+  if (!options.report.empty()) core::make_folder(options.report);
   const auto runs = evaluate(options, args.common.device);
   fmt::print("{}", report::format_table(runs));
-  if (!options.against.empty()) {
-    fmt::print("{}", report::format_differences(options.against, report::compare_with(options.against, runs)));
-  }
   if (!options.json.empty()) report::write_json(options.json, runs);
   if (!options.csv.empty()) report::write_csv(options.csv, runs);
   if (!options.routing.empty()) report::write_routing_csv(options.routing, runs);
-  if (options.report.empty()) return;
-  report::write_report(options.report, runs);
-  fmt::print("report: {}\n", (options.report / "index.html").string());
+  if (!options.report.empty()) {
+    report::write_report(options.report, runs);
+    fmt::print("report: {}\n", (options.report / "index.html").string());
+  }
+  if (options.against.empty()) return;
+  fmt::print("{}", report::format_differences(options.against, report::compare_with(options.against, runs)));
 }
 
 }  // namespace
