@@ -78,10 +78,12 @@ at::Tensor count_levels(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) 
 
 // float64 [B, 256]: what each grey level stands for, stretched to the image's own minimum and maximum.
 at::Tensor level_values(const at::Tensor& pred_bhw) {
-  const auto values = at::arange(256, pred_bhw.options().dtype(at::kDouble)) / 255;
+  // Divided on the CPU: on CUDA LibTorch multiplies by 1/255 instead, and a level at a threshold falls on its other
+  // side.
+  const auto values = (at::arange(256, at::kDouble) / 255).to(pred_bhw.device());
   const auto flat = pred_bhw.flatten(1);
-  const auto min = flat.amin(1, true).to(at::kDouble) / 255;
-  const auto max = flat.amax(1, true).to(at::kDouble) / 255;
+  const auto value_of = [&](const at::Tensor& level_b1) { return values.take(level_b1.to(at::kLong)); };
+  const auto min = value_of(flat.amin(1, true)), max = value_of(flat.amax(1, true));
   const auto stretched = ((values - min) / (max - min)).clamp(0, 1);  // of levels that don't occur too
   return at::where(max == min, values.expand_as(stretched), stretched);
 }
