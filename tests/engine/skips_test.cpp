@@ -121,10 +121,10 @@ TEST(Skips, ManyInARowEndTheRunAndNameTheImages) {
 
 TEST(Skips, ARunWithoutAnyStepIsNoSuccess) {
   const test::TemporaryFolder folder;
-  auto options = testing::small_options(testing::small_dataset(*folder));
+  auto options = testing::small_options(testing::small_dataset(folder));
   options.loss.edge = 1e39;
   options.schedule.epochs = 2;  // 8 steps, fewer than max_skips
-  Trainer trainer(options, *folder / "run", c10::kCPU);
+  Trainer trainer(options, folder / "run", c10::kCPU);
   EXPECT_THROW(trainer.run(), core::Error);
 }
 

@@ -123,7 +123,8 @@ TEST_F(TrainProgram, ResumingFromElsewhereIntoAUsedFolderIsRefused) {
 
 TEST_F(TrainProgram, AnEarlierStepIsGoneOnFromElsewhereAlone) {
   ASSERT_EQ(train("--set schedule.epochs=2 --output " + path("run")).exit_code, 0);
-  const auto earlier = path("run/checkpoints/step-1"), later = folder_ / "run/checkpoints/step-2";
+  const auto earlier = path("run/checkpoints/step-1");
+  const auto later = folder_ / "run/checkpoints/step-2";
   EXPECT_EQ(train("--set schedule.epochs=2 --resume " + earlier + " --output " + path("run")).exit_code, 2);
   EXPECT_TRUE(fs::exists(later / "state.json"));
   EXPECT_EQ(train("--set schedule.epochs=2 --resume " + earlier + " --output " + path("other")).exit_code, 0);
