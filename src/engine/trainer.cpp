@@ -86,7 +86,8 @@ Json headline_json(const metrics::Summary& summary) {
 
 /// What state.json can't hold is said before the first step, not after it.
 void refuse_other_text(const Json& config) {
-  for (const auto& [key, value] : config.flatten().items()) {
+  const auto flat = config.flatten();
+  for (const auto& [key, value] : flat.items()) {
     try {
       value.dump();
     } catch (const Json::type_error&) {

@@ -106,7 +106,7 @@ TEST_F(Programs, TestTimeAugmentationIsScoredAndSaid) {
   EXPECT_EQ(augmented["test_time_augmentation"], views);
   EXPECT_NE(augmented["conventions"].get<std::string>().find(views), std::string::npos);
   const auto by_file = run_program("codmoe-eval", "--print-config --set tta=flip --scales 2");
-  EXPECT_NE(by_file.output.find("tta: flip\nscales: [1]"), std::string::npos) << by_file.output;
+  EXPECT_NE(by_file.output.find("tta: flip\nscales: [1.0]"), std::string::npos) << by_file.output;
 }
 
 TEST_F(Programs, ABrokenPhotographDoesNotStopTheOthers) {
