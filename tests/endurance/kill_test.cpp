@@ -29,7 +29,7 @@ class KillTest : public ::testing::Test {
            "moe: {router: {noise: 0.5}}\n"
            "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 2, size: 32}}\n"
            "schedule: {epochs: "
-        << 3 * kills_ + 4 << "}\nengine: {log_every: 1, ema: {decay: 0.9}}\n";
+        << 6 * kills_ + 4 << "}\nengine: {log_every: 1, ema: {decay: 0.9}}\n";
   }
 
   std::vector<std::string> arguments(const std::string& run) const {
