@@ -99,6 +99,7 @@ int64_t resident_memory() {
 }
 
 DeviceMemory device_memory(const c10::Device& device) {
+  at::globalContext().lazyInitDevice(device.type());  // LibTorch's allocator knows no device before
   const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
   const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
   return {.allocated = stats.allocated_bytes[all].current,
