@@ -5,6 +5,7 @@
 # ${XDG_CACHE_HOME:-~/.cache}/codmoe/libtorch-2.11.*.
 #
 # Makes the target codmoe::torch: system include folders and the libraries; with CODMOE_CUDA also the CUDA libraries.
+# Makes codmoe::nccl: with CODMOE_CUDA and where NCCL's header is found, what several GPUs need; else nothing.
 # Sets LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT and LibTorch_LIBRARY_DIRS (for a run path).
 
 set(libtorch_hints ${LibTorch_DIR})
@@ -61,5 +62,20 @@ if(LibTorch_FOUND AND NOT TARGET codmoe::torch)
   if(CODMOE_CUDA)
     find_package(CUDAToolkit 13 REQUIRED)
     target_link_libraries(codmoe::torch INTERFACE CUDA::cudart)
+  endif()
+endif()
+
+if(LibTorch_FOUND AND NOT TARGET codmoe::nccl)
+  add_library(codmoe::nccl INTERFACE IMPORTED)
+  if(CODMOE_CUDA)
+    # LibTorch holds NCCL, linked in or beside it; a wheel brings the header in a folder of its own.
+    find_path(CODMOE_NCCL_INCLUDE nccl.h HINTS "${LibTorch_ROOT}/../nvidia/nccl/include" ${CUDAToolkit_INCLUDE_DIRS})
+    mark_as_advanced(CODMOE_NCCL_INCLUDE)
+    if(CODMOE_NCCL_INCLUDE)
+      target_include_directories(codmoe::nccl SYSTEM INTERFACE "${CODMOE_NCCL_INCLUDE}")
+      target_compile_definitions(codmoe::nccl INTERFACE CODMOE_NCCL)
+    else()
+      message(STATUS "codmoe: NCCL's header nccl.h was not found; programs will train on one GPU alone")
+    endif()
   endif()
 endif()

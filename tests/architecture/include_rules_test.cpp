@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 const Layers kDirect = {
     {"core", {}},
-    {"ops", {"core"}},
+    {"dist", {"core"}},
+    {"ops", {"core", "dist"}},
     {"nn", {"core", "ops"}},
     {"experts", {"nn", "ops"}},
     {"moe", {"experts", "ops"}},
@@ -63,7 +64,7 @@ TEST(Architecture, NoFileIsLongerThan400Lines) {
 
 TEST(Architecture, ClosureReachesThroughAndStopsAtSiblings) {
   const Layers all = closure(kDirect);
-  EXPECT_EQ(all.at("moe"), (std::set<std::string>{"moe", "experts", "nn", "ops", "core"}));
+  EXPECT_EQ(all.at("moe"), (std::set<std::string>{"moe", "experts", "nn", "ops", "dist", "core"}));
   EXPECT_EQ(all.at("engine").count("data"), 1u);
   EXPECT_EQ(all.at("model").count("data"), 0u);
   EXPECT_EQ(all.at("loss").count("metrics"), 0u);
