@@ -71,8 +71,8 @@ class DepthwiseSeparable : public torch::nn::Module {
         drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
-    auto y = nn::batch_norm_act(bn1_, conv_dw_(x_bchw), Activation::relu6);
-    y = nn::batch_norm_act(bn2_, conv_pw_(y));
+    auto y = nn::batch_norm_act(*bn1_, conv_dw_(x_bchw), Activation::relu6);
+    y = nn::batch_norm_act(*bn2_, conv_pw_(y));
     return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
@@ -100,9 +100,9 @@ class InvertedResidual : public torch::nn::Module {
         drop_path_(register_module("drop_path", nn::DropPath())) {}
 
   at::Tensor forward(const at::Tensor& x_bchw) {
-    auto y = nn::batch_norm_act(bn1_, conv_pw_(x_bchw), Activation::relu6);
-    y = nn::batch_norm_act(bn2_, conv_dw_(y), Activation::relu6);
-    y = nn::batch_norm_act(bn3_, conv_pwl_(y));
+    auto y = nn::batch_norm_act(*bn1_, conv_pw_(x_bchw), Activation::relu6);
+    y = nn::batch_norm_act(*bn2_, conv_dw_(y), Activation::relu6);
+    y = nn::batch_norm_act(*bn3_, conv_pwl_(y));
     return skip_ ? drop_path_(y) + x_bchw : y;
   }
 
@@ -151,7 +151,7 @@ EfficientNetLite::EfficientNetLite(const EfficientNetLiteOptions& options)
 }
 
 at::Tensor EfficientNetLite::stage(std::size_t index, const at::Tensor& x_bchw) {
-  auto x = index == 0 ? nn::batch_norm_act(bn1_, conv_stem_(x_bchw), Activation::relu6) : x_bchw;
+  auto x = index == 0 ? nn::batch_norm_act(*bn1_, conv_stem_(x_bchw), Activation::relu6) : x_bchw;
   for (auto i = first_stage(index); i <= feature_stages[index]; ++i) x = stages_[i]->forward(x);
   return x;
 }

@@ -21,7 +21,7 @@ torch::nn::Conv2d make_resnet_conv(int64_t in, int64_t out, int64_t kernel, int6
 
 /// relu(norm(x))
 at::Tensor norm_relu(torch::nn::BatchNorm2d& norm, const at::Tensor& x_bchw) {
-  return nn::batch_norm_act(norm, x_bchw, ops::Activation::relu);
+  return nn::batch_norm_act(*norm, x_bchw, ops::Activation::relu);
 }
 
 /// Where a block begins and ends.
@@ -71,7 +71,7 @@ class BasicBlock : public ResidualBlock {
 
  protected:
   at::Tensor branch(const at::Tensor& x_bchw) override {
-    return nn::batch_norm_act(bn2_, conv2_(norm_relu(bn1_, conv1_(x_bchw))));
+    return nn::batch_norm_act(*bn2_, conv2_(norm_relu(bn1_, conv1_(x_bchw))));
   }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn2_; }
 
@@ -96,7 +96,7 @@ class Bottleneck : public ResidualBlock {
  protected:
   at::Tensor branch(const at::Tensor& x_bchw) override {
     const auto y = norm_relu(bn1_, conv1_(x_bchw));
-    return nn::batch_norm_act(bn3_, conv3_(norm_relu(bn2_, conv2_(y))));
+    return nn::batch_norm_act(*bn3_, conv3_(norm_relu(bn2_, conv2_(y))));
   }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn3_; }
 
@@ -143,7 +143,7 @@ class Res2NetBlock : public ResidualBlock {
     }
     // Zeros of the padding count in the mean, as they did where timm's weights were trained.
     if (is_first_) groups.back() = at::avg_pool2d(groups.back(), 3, stride_, 1);
-    return nn::batch_norm_act(bn3_, conv3_(at::cat(groups, 1)));
+    return nn::batch_norm_act(*bn3_, conv3_(at::cat(groups, 1)));
   }
   torch::nn::BatchNorm2dImpl& last_norm() override { return *bn3_; }
 

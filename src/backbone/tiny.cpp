@@ -6,6 +6,7 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
 
+#include "codmoe/nn/batch_norm_act.h"
 #include "codmoe/nn/init.h"
 
 namespace codmoe::backbone {
@@ -23,6 +24,13 @@ struct Conv {
   int64_t groups = 1;
 };
 
+/// LibTorch's own forward pass knows statistics of this process alone.
+class Norm : public torch::nn::BatchNorm2dImpl {
+ public:
+  using BatchNorm2dImpl::BatchNorm2dImpl;
+  at::Tensor forward(const at::Tensor& x_bchw) { return nn::batch_norm_act(*this, x_bchw); }
+};
+
 /// Convolution, batch norm and, where asked for, ReLU.
 void append(torch::nn::Sequential& sequence, const Conv& conv, bool activation) {
   sequence->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(conv.in, conv.out, conv.kernel)
@@ -30,7 +38,7 @@ void append(torch::nn::Sequential& sequence, const Conv& conv, bool activation) 
                                             .padding(conv.kernel / 2)
                                             .groups(conv.groups)
                                             .bias(false)));
-  sequence->push_back(torch::nn::BatchNorm2d(conv.out));
+  sequence->push_back(std::make_shared<Norm>(conv.out));
   if (activation) sequence->push_back(torch::nn::ReLU(torch::nn::ReLUOptions().inplace(true)));
 }
 

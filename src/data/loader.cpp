@@ -76,7 +76,8 @@ Batch Loader::Workers::make_batch(int64_t batch) const {
   const auto rows = batch_span(samples_->size(), options_, batch).count;
   const auto side = batch_side(options_, seed_, epoch_, batch);
   return {at::empty({rows, 3, side, side}, at::kByte), at::empty({rows, 1, side, side}, at::kByte),
-          std::vector<std::string>(static_cast<std::size_t>(rows))};
+          std::vector<std::string>(static_cast<std::size_t>(rows)), /*replaced=*/0,
+          whole_batch(samples_->size(), options_, batch).count};
 }
 
 void Loader::Workers::start(int64_t epoch, int64_t first_batch) {
@@ -102,13 +103,15 @@ std::optional<Batch> Loader::Workers::next() {
   const auto admitted = next_batch_ + options_.prefetch;
   if (admitted < batches_) place(admitted) = make_batch(admitted);
   prefetch_.release();
-  batch.replaced = replaced_in(batch.names, samples_->dataset(), order_, next_batch_ * options_.batch_size);
+  batch.replaced =
+      replaced_in(batch.names, samples_->dataset(), order_, batch_span(samples_->size(), options_, next_batch_).first);
   ++next_batch_;
   return batch;
 }
 
 void Loader::Workers::fill(int64_t batch, int64_t row) {
-  const auto plan = plan_row(augment_, seed_, epoch_, order_, batch * options_.batch_size + row);
+  const auto plan =
+      plan_row(augment_, seed_, epoch_, order_, batch_span(samples_->size(), options_, batch).first + row);
   const auto [sample, index] = samples_->at(order_, plan.position);
   const auto donor = plan.donor ? std::optional(samples_->at(order_, *plan.donor).sample) : std::nullopt;
   const auto side = place(batch).images.size(2);

@@ -71,14 +71,30 @@ RowPlan plan_row(const AugmentOptions& options, uint64_t seed, int64_t epoch, co
 int64_t batch_count(const Dataset& dataset, const LoaderOptions& options) {
   const int64_t rest = options.drop_last ? 0 : options.batch_size - 1;
   const int64_t count = (dataset.size() + rest) / options.batch_size;
-  if (count > 0) return count;
-  throw core::Error(fmt::format("{}: {} images make no full batch of {}, and drop_last leaves out the rest",
-                                dataset.dir().string(), dataset.size(), options.batch_size));
+  if (count == 0) {
+    throw core::Error(fmt::format("{}: {} images make no full batch of {}, and drop_last leaves out the rest",
+                                  dataset.dir().string(), dataset.size(), options.batch_size));
+  }
+  const auto smallest = whole_batch(dataset.size(), options, count - 1).count;
+  if (smallest < options.shard.ranks) {
+    throw core::Error(
+        fmt::format("{}: its last batch has {} of {} images, fewer than there are ranks ({}): set "
+                    "data.loader.drop_last, or another batch_size, which is that of all ranks together",
+                    dataset.dir().string(), smallest, dataset.size(), options.shard.ranks));
+  }
+  return count;
+}
+
+Span whole_batch(int64_t samples, const LoaderOptions& options, int64_t batch) {
+  const int64_t first = batch * options.batch_size;
+  return {first, std::min(options.batch_size, samples - first)};
 }
 
 Span batch_span(int64_t samples, const LoaderOptions& options, int64_t batch) {
-  const int64_t first = batch * options.batch_size;
-  return {first, std::min(options.batch_size, samples - first)};
+  const auto [first, count] = whole_batch(samples, options, batch);
+  const auto& [rank, ranks] = options.shard;
+  const auto begin = count * rank / ranks;
+  return {first + begin, count * (rank + 1) / ranks - begin};
 }
 
 std::vector<int64_t> rows_from(int64_t first, int64_t batches, int64_t samples, const LoaderOptions& options) {

@@ -30,14 +30,17 @@ struct RowPlan {
 RowPlan plan_row(const AugmentOptions& options, uint64_t seed, int64_t epoch, const std::vector<int64_t>& order,
                  int64_t position);
 
-/// @throws core::Error where `drop_last` leaves no batch.
+/// @throws core::Error where `drop_last` leaves no batch, or a batch has no row for each rank.
 int64_t batch_count(const Dataset& dataset, const LoaderOptions& options);
 
-/// The samples of one batch.
+/// Samples that follow one another.
 struct Span {
   int64_t first;  ///< position in the epoch
   int64_t count;
 };
+/// One batch, of all ranks.
+Span whole_batch(int64_t samples, const LoaderOptions& options, int64_t batch);
+/// What of it belongs to options.shard.
 Span batch_span(int64_t samples, const LoaderOptions& options, int64_t batch);
 
 /// The number of rows of each batch of an epoch from `first` on.

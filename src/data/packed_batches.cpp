@@ -121,11 +121,13 @@ void PackedBatches::Ring::empty(int64_t batch) {
   emptied.batch = {.pixels = {},
                    .rows_bn = new_rows(rows, pinned_),
                    .side = batch_side(options_, seed_, epoch_, batch),
-                   .names = std::vector<std::string>(static_cast<std::size_t>(rows))};
+                   .names = std::vector<std::string>(static_cast<std::size_t>(rows)),
+                   .shared_rows = whole_batch(samples_->size(), options_, batch).count};
 }
 
 void PackedBatches::Ring::fill(int64_t batch, int64_t row) {
-  const auto plan = plan_row(augment_, seed_, epoch_, order_, batch * options_.batch_size + row);
+  const auto plan =
+      plan_row(augment_, seed_, epoch_, order_, batch_span(samples_->size(), options_, batch).first + row);
   auto& [arena, target] = buffer(batch);
   const auto [source, index] = pack(arena, plan.position);
   const auto donor = plan.donor ? pack(arena, *plan.donor).source : ops::AugmentSource{};
@@ -144,7 +146,8 @@ const PackedBatch& PackedBatches::Ring::wait(int64_t batch) {
   prefetch_.wait(batch);
   auto& filled = buffer(batch);
   filled.batch.pixels = filled.arena.used();
-  filled.batch.replaced = replaced_in(filled.batch.names, samples_->dataset(), order_, batch * options_.batch_size);
+  filled.batch.replaced =
+      replaced_in(filled.batch.names, samples_->dataset(), order_, batch_span(samples_->size(), options_, batch).first);
   return filled.batch;
 }
 

@@ -53,6 +53,7 @@ ops::AugmentRow ResidentLoader::row_at(int64_t position, int64_t side) const {
 std::optional<Batch> ResidentLoader::next() {
   if (order_.empty() || next_batch_ == batches_) return std::nullopt;
   const auto side = batch_side(options_, seed_, epoch_, next_batch_);
+  const auto shared_rows = whole_batch(std::ssize(order_), options_, next_batch_).count;
   const auto [first, count] = batch_span(std::ssize(order_), options_, next_batch_++);
   auto rows = new_rows(count, /*pinned=*/true);
   std::vector<std::string> names;
@@ -63,6 +64,7 @@ std::optional<Batch> ResidentLoader::next() {
   auto batch = make_on_device(pixels_, rows.to(device_, /*non_blocking=*/true), side);
   batch.replaced = replaced_in(names, *dataset_, order_, first);
   batch.names = std::move(names);
+  batch.shared_rows = shared_rows;
   return batch;
 }
 

@@ -76,6 +76,7 @@ void StreamLoader::send(int64_t batch) {
   target.side = packed.side;
   target.names = packed.names;
   target.replaced = packed.replaced;
+  target.shared_rows = packed.shared_rows;
   copied(batch).record(copies_);
   sent_ = batch + 1;
 }
@@ -90,6 +91,7 @@ Batch StreamLoader::make(int64_t batch) {
   source.used.record(stream);
   made.names = std::move(source.names);
   made.replaced = source.replaced;
+  made.shared_rows = source.shared_rows;
   return made;
 }
 

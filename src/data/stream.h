@@ -30,7 +30,7 @@ class StreamLoader : public BatchSource {
     at::Tensor rows;
     int64_t side = 0;
     std::vector<std::string> names;
-    int64_t replaced = 0;
+    int64_t replaced = 0, shared_rows = 0;
     c10::Event used{c10::kCUDA};  // the batch is made of it
   };
   Arrival& arrival(int64_t batch) { return arrivals_[static_cast<std::size_t>(batch % std::ssize(arrivals_))]; }

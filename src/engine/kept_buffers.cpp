@@ -3,17 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "one_row.h"
+
 namespace codmoe::engine {
-
-namespace {
-
-at::Tensor in_one_row(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> rows;
-  for (const auto& tensor : tensors) rows.push_back(tensor.reshape(-1));
-  return at::cat(rows);
-}
-
-}  // namespace
 
 KeptBuffers::KeptBuffers(const torch::nn::Module& model) {
   for (const auto& buffer : model.buffers()) {
@@ -29,14 +21,7 @@ void KeptBuffers::remember() {
 void KeptBuffers::restore(const at::Tensor& left_out) {
   if (buffers_.empty()) return;
   const at::NoGradGuard no_grad;
-  const auto row = at::where(left_out > 0, remembered_, in_one_row(buffers_));
-  std::vector<at::Tensor> values;
-  int64_t first = 0;
-  for (const auto& buffer : buffers_) {
-    values.push_back(row.narrow(0, first, buffer.numel()).view(buffer.sizes()));
-    first += buffer.numel();
-  }
-  at::_foreach_copy_(buffers_, values);
+  copy_from_row(buffers_, at::where(left_out > 0, remembered_, in_one_row(buffers_)));
   remembered_.reset();
 }
 

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "codmoe/dist/shared_statistics.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/nn/weights.h"
 #include "kept_buffers.h"
+#include "running_statistics.h"
 
 namespace codmoe::engine {
 
@@ -17,20 +20,31 @@ namespace {
 /// Libraries choose algorithms and allocate in the first, the optimizer's second already finds all its memory.
 constexpr int64_t eager_steps_before_capture = 2;
 
-/// Groups of the same sizes share a graph so; the mean is the same in any order, up to rounding.
+int64_t shared_rows(const data::Batch& batch) {
+  return batch.shared_rows > 0 ? batch.shared_rows : batch.images.size(0);
+}
+
+/// Groups of the same sizes share a graph so; the mean is the same in any order, up to rounding. By the rows of all
+/// ranks, since the ranks must agree on the order.
 std::vector<data::Batch> by_size(std::vector<data::Batch> batches) {
-  std::ranges::stable_sort(batches, {}, [](const auto& batch) { return batch.images.sizes().vec(); });
+  std::ranges::stable_sort(batches, {}, [](const auto& batch) {
+    auto size = batch.images.sizes().vec();
+    size.front() = shared_rows(batch);
+    return size;
+  });
   return batches;
 }
 
 }  // namespace
 
-TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::Device device)
+TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::Device device, dist::Group* group)
     : model_(std::move(model)),
       loss_(options.loss),
       balance_(options.model.moe.balance),
       engine_(options.engine),
       device_(device),
+      type_(model_->parameters().front().scalar_type()),
+      group_(group),
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer),
       meters_(model_->moe_layers().size()),
       buffers_(std::make_unique<KeptBuffers>(*model_)),
@@ -39,7 +53,9 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       uncertainty_coefficient_(at::zeros({}, at::device(device))),
       average_weight_(at::zeros({}, at::device(device))) {
   if (engine_.ema.decay > 0) average_.emplace(*model_);
-  if (!wants_graph() || model_->backbone().restores_random_state()) return;
+  // Norms over all ranks are collectives, which must not hang on whether an image chose an expert here.
+  const bool captures = wants_graph() && !model_->backbone().restores_random_state();
+  if (!captures && !shares_norms()) return;
   for (auto& layer : model_->moe_layers()) layer->train_without_waiting();
 }
 
@@ -54,8 +70,8 @@ void TrainStep::set_scalars(const StepValues& values) {
 
 at::Tensor TrainStep::loss_of(const Input& input) {
   const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  const auto images = model::to_unit_range(input.images).contiguous(format);
-  const auto masks = model::to_unit_range(input.masks);
+  const auto images = model::to_unit_range(input.images).to(type_).contiguous(format);
+  const auto masks = model::to_unit_range(input.masks).to(type_);
   model::DetectorOutput output;
   {
     const AutocastScope autocast(device_.type(), engine_.precision);
@@ -70,13 +86,19 @@ at::Tensor TrainStep::loss_of(const Input& input) {
 }
 
 at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
+  const dist::SharedStatistics shared(group_, shares_norms());
   buffers_->remember();
   optimizer_.zero_grad();
   at::Tensor mean;
-  for (const auto& input : inputs) {
-    const auto loss = loss_of(input) / static_cast<double>(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto loss = loss_of(inputs[i]) * inputs[i].weight;
+    if (group_ != nullptr && i + 1 == inputs.size()) buckets_->start();
     loss.backward();
     mean = mean.defined() ? mean + loss.detach() : loss.detach();
+  }
+  if (group_ != nullptr) {
+    buckets_->finish();
+    group_->sum(mean);
   }
   optimizer_.step(lr_factors_, mean);
   for (auto& layer : model_->moe_layers()) layer->update_balance();
@@ -85,20 +107,44 @@ at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
   return mean;
 }
 
+void TrainStep::gather_trainable(const std::vector<int64_t>& frozen) {
+  if (group_ == nullptr || bucketed_ == frozen) return;
+  buckets_.reset();  // its hooks
+  std::vector<at::Tensor> trainable;
+  for (const auto& parameter : model_->parameters()) {
+    if (parameter.requires_grad()) trainable.push_back(parameter);
+  }
+  buckets_ = std::make_unique<dist::GradientBuckets>(*group_, trainable);
+  bucketed_ = frozen;
+}
+
 TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
   const auto& frozen = model_->backbone().frozen();
   PlanKey key{{static_cast<int64_t>(frozen.stages), frozen.batch_norms}};
-  for (const auto& batch : batches) key.push_back(batch.images.sizes().vec());
+  gather_trainable(key.front());
+  for (const auto& batch : batches) {
+    key.push_back(batch.images.sizes().vec());
+    key.back().push_back(shared_rows(batch));
+  }
   std::erase_if(plans_, [&](const auto& item) { return item.first.front() != key.front(); });  // thawing goes one way
   auto& plan = plans_[key];
   for (std::size_t i = plan.inputs.size(); i < batches.size(); ++i) {
-    plan.inputs.push_back({at::empty_like(batches[i].images, device_), at::empty_like(batches[i].masks, device_)});
+    const auto part = static_cast<double>(batches[i].images.size(0)) / static_cast<double>(shared_rows(batches[i]));
+    plan.inputs.push_back({at::empty_like(batches[i].images, device_), at::empty_like(batches[i].masks, device_),
+                           part / static_cast<double>(batches.size())});
   }
   for (std::size_t i = 0; i < batches.size(); ++i) {
     plan.inputs[i].images.copy_(batches[i].images, /*non_blocking=*/true);
     plan.inputs[i].masks.copy_(batches[i].masks, /*non_blocking=*/true);
   }
   return plan;
+}
+
+void TrainStep::share_running_statistics() {
+  if (group_ == nullptr || shares_norms()) return;
+  auto statistics = running_statistics(nn::state_dict(*model_));
+  if (average_) std::ranges::move(running_statistics(average_->state()), std::back_inserter(statistics));
+  average_over_ranks(statistics, *group_);
 }
 
 std::string TrainStep::capture_refusal() {

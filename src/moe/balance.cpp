@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "codmoe/dist/shared_statistics.h"
+
 namespace codmoe::moe {
 
 void BalanceOptions::check() const {
@@ -21,7 +23,9 @@ namespace {
 
 /// E * sum_e f_e * P_e: 1 where load or probability is even, E where one expert has both.
 at::Tensor imbalance(const Routing& routing) {
-  const auto share_e = assignment_counts(routing) / static_cast<double>(routing.indices.numel());
+  auto counts_e = assignment_counts(routing);
+  if (auto* group = dist::SharedStatistics::of_loads()) group->sum(counts_e);
+  const auto share_e = counts_e / counts_e.sum();
   const auto mean_e = routing.probs.movedim(1, -1).reshape({-1, routing.experts()}).mean(0);
   return static_cast<double>(routing.experts()) * (share_e * mean_e).sum();
 }

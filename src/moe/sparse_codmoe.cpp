@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "codmoe/dist/shared_statistics.h"
 #include "codmoe/experts/registry.h"
 #include "fused.h"
 
@@ -126,6 +127,7 @@ void SparseCODMoEImpl::count_load(const Routing& routing) {
 void SparseCODMoEImpl::update_balance() {
   if (!load_e_.defined()) return;
   const at::NoGradGuard no_grad;
+  if (auto* group = dist::SharedStatistics::of_loads()) group->sum(load_e_);
   auto bias_e = *router_->selection_bias();
   bias_e.add_((load_e_.mean() - load_e_).sign().to(bias_e.scalar_type()), options_.balance.rate);
   load_e_.zero_();

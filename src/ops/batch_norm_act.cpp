@@ -5,6 +5,9 @@
 
 #include <limits>
 
+#include "codmoe/dist/all_sum.h"
+#include "codmoe/dist/shared_statistics.h"
+
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
@@ -27,17 +30,25 @@ void update_running(at::Tensor running_c, const at::Tensor& value_c, const at::T
   running_c.add_(rate.to(running_c.scalar_type()) * (value_c.detach().to(running_c.scalar_type()) - running_c));
 }
 
+/// The sum of every rank's, where statistics are those of all ranks.
+at::Tensor over_ranks(const at::Tensor& sum) {
+  auto* group = dist::SharedStatistics::of_norms();
+  return group != nullptr ? dist::all_sum(sum, *group) : sum;
+}
+
 at::Tensor masked(const at::Tensor& x_bchw, const at::Tensor& mask_b, const BatchNormState& state) {
   const auto wide = at::promote_types(x_bchw.scalar_type(), at::kFloat);
   const auto x = x_bchw.to(wide);
   const auto mask = mask_b.to(wide).view({-1, 1, 1, 1});
-  const auto count = mask.sum() * static_cast<double>(x.size(2) * x.size(3));
+  const auto own_count = mask.sum() * static_cast<double>(x.size(2) * x.size(3));
+  const auto sums = over_ranks(at::cat({(x * mask).sum({0, 2, 3}), own_count.view({1})}));
+  const auto count = sums[x.size(1)].detach();
   const auto enough = (count > 1).to(wide);
   const auto divisor = count.clamp_min(1);
 
-  const auto mean_c = (x * mask).sum({0, 2, 3}) / divisor;
+  const auto mean_c = sums.narrow(0, 0, x.size(1)) / divisor;
   const auto centred = x - per_channel(mean_c);
-  const auto var_c = (centred.square() * mask).sum({0, 2, 3}) / divisor;
+  const auto var_c = over_ranks((centred.square() * mask).sum({0, 2, 3})) / divisor;
   {
     const at::NoGradGuard no_grad;
     const auto rate = enough * state.momentum;
@@ -65,7 +76,8 @@ at::Tensor whole(const at::Tensor& x_bchw, const BatchNormState& state, bool tra
 at::Tensor plain(const at::Tensor& x_bchw, const std::optional<at::Tensor>& mask_b, const BatchNormState& state) {
   if (mask_b) return masked(x_bchw, *mask_b, state);
   const bool single_value = x_bchw.numel() <= x_bchw.size(1);
-  if (single_value) return masked(x_bchw, at::ones({x_bchw.size(0)}, x_bchw.options().dtype(at::kBool)), state);
+  if (single_value || dist::SharedStatistics::of_norms() != nullptr)
+    return masked(x_bchw, at::ones({x_bchw.size(0)}, x_bchw.options().dtype(at::kBool)), state);
   if (state.batches.defined()) at::Tensor(state.batches).add_(1);
   return whole(x_bchw, state, /*training=*/true);
 }
@@ -197,7 +209,7 @@ at::Tensor batch_norm_act(const at::Tensor& x_bchw, const std::optional<at::Tens
       mask_b ? mask_b->sizes() : at::IntArrayRef());
   TORCH_CHECK(!mask_b || mask_b->device() == x_bchw.device(), "batch_norm_act: the mask must be on ", x_bchw.device());
 #ifdef CODMOE_CUDA
-  if (takes_kernel(x_bchw, state)) {
+  if (takes_kernel(x_bchw, state) && dist::SharedStatistics::of_norms() == nullptr) {
     return BatchNormAct::apply(x_bchw, mask_b ? std::optional(mask_b->contiguous()) : std::nullopt, state.weight,
                                state.bias, state, activation);
   }

@@ -1,5 +1,7 @@
 #include "support/ranks.h"
 
+#include <ATen/Parallel.h>
+
 #include <exception>
 #include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
@@ -13,6 +15,7 @@ void run_ranks(int64_t ranks, const std::function<void(dist::Group&)>& body) {
   for (int64_t rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       try {
+        at::set_num_threads(1);  // of this thread: the ranks are the parallelism
         dist::Group group(store, rank, ranks, c10::kCPU);
         body(group);
         group.barrier();  // nobody leaves while another still reads

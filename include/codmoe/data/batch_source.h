@@ -22,10 +22,16 @@ struct Batch {
   at::Tensor images;  ///< uint8 [B, 3, S, S], RGB
   at::Tensor masks;   ///< uint8 [B, 1, S, S], 0 ... 255, soft at the edges
   std::vector<std::string> names;
-  int64_t replaced = 0;  ///< rows whose own sample was skipped: they hold another one (donors don't count)
+  int64_t replaced = 0;     ///< rows whose own sample was skipped: they hold another one (donors don't count)
+  int64_t shared_rows = 0;  ///< B of the whole batch, of which a rank may hold a part
 };
 
-/// How a dataset is cut into batches.
+/// Which part of every batch a process loads: of its rows in order, as even parts as there are ranks.
+struct Shard {
+  int64_t rank = 0, ranks = 1;
+};
+
+/// How a dataset is cut into batches. Where several processes train, batches are those of all together.
 struct LoaderOptions {
   int64_t batch_size = 16;
   int64_t size = 352;                  ///< side of the square batch, pixels
@@ -34,6 +40,7 @@ struct LoaderOptions {
   int64_t prefetch = 4;                ///< batches in preparation or ready, which bounds the memory
   bool shuffle = true;                 ///< a new order every epoch
   bool drop_last = false;              ///< leave out a last batch that is not full
+  Shard shard = {};                    ///< no option: what the process is among others
 
   template <class Visitor>
   void fields(Visitor&& visit) {

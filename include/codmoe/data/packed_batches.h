@@ -19,7 +19,7 @@ struct PackedBatch {
   at::Tensor rows_bn;              ///< the rows of ops::augment
   int64_t side = 0;                ///< of the batch
   std::vector<std::string> names;
-  int64_t replaced = 0;  ///< see Batch
+  int64_t replaced = 0, shared_rows = 0;  ///< see Batch
 
   int64_t bytes() const;
 };

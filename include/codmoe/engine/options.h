@@ -60,6 +60,16 @@ struct EmaOptions {
   }
 };
 
+/// What several ranks do together; a rank alone ignores it. data.loader.batch_size is that of all ranks together.
+struct RanksOptions {
+  bool sync_norm = false;  ///< batch norms take mean and variance of the whole batch, not of a rank's part
+
+  template <class Visitor>
+  void fields(Visitor&& visit) {
+    visit("sync_norm", sync_norm);
+  }
+};
+
 struct EngineOptions {
   Precision precision = Precision::float32;
   bool channels_last = true;   ///< memory format of weights and activations
@@ -75,6 +85,7 @@ struct EngineOptions {
   int64_t log_images = 4;    ///< validation samples whose predictions TensorBoard shows
   int64_t max_skips = 20;    ///< steps left out in a row, for a loss or gradient that is not finite, that end the run
   EmaOptions ema = {};
+  RanksOptions ranks = {};
 
   template <class Visitor>
   void fields(Visitor&& visit) {
@@ -92,6 +103,7 @@ struct EngineOptions {
     visit("log_images", log_images, core::between(0, 64));
     visit("max_skips", max_skips, core::at_least(1));
     visit("ema", ema);
+    visit("ranks", ranks);
   }
   /// @throws core::BadOption for a `best` that validations don't compute.
   void check() const;

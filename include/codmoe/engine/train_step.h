@@ -9,6 +9,7 @@
 
 #include "codmoe/core/cuda_graph.h"
 #include "codmoe/data/batch_source.h"
+#include "codmoe/dist/gradient_buckets.h"
 #include "codmoe/engine/ema.h"
 #include "codmoe/engine/optimizer.h"
 #include "codmoe/engine/schedule.h"
@@ -21,10 +22,14 @@ class KeptBuffers;
 /// On CUDA, steps on batches of sizes seen before are replayed from a CUDA graph: the first two steps run kernel by
 /// kernel, the third is captured. What changes between steps (images, learning rate, coefficients, random numbers) lies
 /// on the device. The numbers are those of a step run kernel by kernel.
+///
+/// Where several ranks train, each has a part of every batch, and the step is that on the whole batch: its loss is the
+/// mean over all images, and gradients are summed over the ranks while the backward pass runs. Batch norms take their
+/// statistics from a rank's part, or with ranks.sync_norm from the whole batch.
 class TrainStep {
  public:
-  /// `model` lies on `device` already.
-  TrainStep(model::Detector model, const TrainOptions& options, c10::Device device);
+  /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one.
+  TrainStep(model::Detector model, const TrainOptions& options, c10::Device device, dist::Group* group = nullptr);
   ~TrainStep();
 
   /// Steps on the mean gradient of `batches`, the smaller images first. Where it or the loss is not finite, weights,
@@ -37,6 +42,9 @@ class TrainStep {
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
+  /// Makes the running statistics of batch norms, and their averages, the mean over the ranks, where each has its own.
+  /// To be called by all ranks before the weights are used elsewhere.
+  void share_running_statistics();
   /// Whether the last step was replayed from a graph.
   bool replayed() const { return replayed_; }
 
@@ -44,6 +52,7 @@ class TrainStep {
   /// A batch on the device, uint8 as it came.
   struct Input {
     at::Tensor images, masks;
+    double weight;  ///< this rank's part of all ranks' images, over the number of batches of a step
   };
   /// Steps on batches of the same sizes, with the same parts frozen.
   struct Plan {
@@ -53,10 +62,15 @@ class TrainStep {
     std::unique_ptr<core::CudaGraph> graph;
     at::Tensor loss;  ///< what the graph writes
   };
-  using PlanKey = std::vector<std::vector<int64_t>>;  ///< what is frozen, then the sizes of the batches in order
+  /// What is frozen, then of each batch in order its size and the number of all ranks' images: it is the same step on
+  /// every rank, so that all capture the same one.
+  using PlanKey = std::vector<std::vector<int64_t>>;
 
+  bool shares_norms() const { return group_ != nullptr && engine_.ranks.sync_norm; }
   bool wants_graph() const { return device_.is_cuda() && engine_.graph != GraphUse::off; }
   Plan& plan_for(const std::vector<data::Batch>& batches);
+  /// Gradients of which are to be summed over the ranks: what is trained changes where parts thaw.
+  void gather_trainable(const std::vector<int64_t>& frozen);
   at::Tensor loss_of(const Input& input);
   at::Tensor step(const std::vector<Input>& inputs);
   void capture(Plan& plan);
@@ -69,12 +83,16 @@ class TrainStep {
   moe::BalanceOptions balance_;
   EngineOptions engine_;
   c10::Device device_;
+  at::ScalarType type_;  // of the weights
+  dist::Group* group_;
   Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
   std::unique_ptr<KeptBuffers> buffers_;
   std::optional<WeightAverage> average_;
   at::Tensor lr_factors_;                                                      // [parts], on the device
   at::Tensor balance_coefficient_, uncertainty_coefficient_, average_weight_;  // scalars on the device
+  std::optional<std::vector<int64_t>> bucketed_;  // what was frozen when the buckets were made
+  std::unique_ptr<dist::GradientBuckets> buckets_;
   std::map<PlanKey, Plan> plans_;
   bool replayed_ = false;
   bool refusal_said_ = false;

@@ -47,7 +47,8 @@ double balance_coefficient(const BalanceOptions& options, int64_t epoch);
 
 /// coef(epoch) * E * sum_e f_e * P_e - entropy * H + z * mean(logsumexp(logits)^2): a scalar to add to the task's loss.
 /// f_e is expert e's share of the assignments (no gradient), P_e its mean probability, H the mean entropy of the
-/// probabilities in nats; means are over images, and positions where routing is spatial. The first term is there for
+/// probabilities in nats; means are over images, and positions where routing is spatial. Within dist::SharedStatistics
+/// f_e is the share in all ranks' assignments, so that the ranks' mean of this is the whole batch's. The first term is there for
 /// the method `loss` alone.
 at::Tensor balance_loss(const Routing& routing, const BalanceOptions& options, int64_t epoch);
 /// The same with coef(epoch) as a scalar on the device, which a captured CUDA graph reads anew at every replay.

@@ -8,7 +8,7 @@
 namespace codmoe::nn {
 
 /// activation(norm(x)) of x [B, C, H, W], by ops::batch_norm_act() in training.
-at::Tensor batch_norm_act(torch::nn::BatchNorm2d& norm, const at::Tensor& x_bchw,
+at::Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_bchw,
                           ops::Activation activation = ops::Activation::none);
 
 }  // namespace codmoe::nn

@@ -26,7 +26,8 @@ at::Tensor batch_norm(const at::Tensor& x_bchw, const BatchNormState& state);
 /// activation(batch norm of x [B, C, H, W]) in training. Mean and variance are taken over the samples where `mask` [B]
 /// (bool) is true, or all without one; the others are normalised with the same statistics, so that they carry no
 /// weight. With one value a channel or none, the norm's result is the bias and the running statistics stay as they are.
-/// Never synchronises with the host. Statistics are float32 at least; the result has x's shape and dtype;
+/// Within dist::SharedStatistics of norms they are taken over the samples of all ranks. Never synchronises with the host.
+/// Statistics are float32 at least; the result has x's shape and dtype;
 /// differentiable in x, weight and bias. Source: Ioffe and Szegedy 2015 as in PyTorch (the running variance is the
 /// unbiased one), over a part of the batch.
 ///
