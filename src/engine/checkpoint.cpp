@@ -80,19 +80,23 @@ void put_in_place(const fs::path& fresh, const fs::path& target) {
 
 }  // namespace
 
+core::TensorMap training_state(const Optimizer& optimizer, const Ranks& ranks) {
+  auto state = optimizer.state();
+  state.merge(random_state(optimizer.device(), ranks));
+  return state;
+}
+
 fs::path CheckpointStore::step_folder(int64_t step) const { return folder_ / fmt::format("{}{}", kPrefix, step); }
 
-fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optimizer& optimizer,
+fs::path CheckpointStore::write_step(const torch::nn::Module& model, const core::TensorMap& training_state,
                                      const WeightAverage* average, const Json& state) const {
   const auto target = step_folder(state["progress"]["step"].get<int64_t>());
   const auto fresh = beside(target);
   fs::remove_all(fresh);
   fs::create_directories(fresh);
   try {
-    auto optimizer_state = optimizer.state();
-    optimizer_state.merge(random_state(optimizer.device()));
     core::save_safetensors(fresh / "model.safetensors", nn::state_dict(model));
-    core::save_safetensors(fresh / "optimizer.safetensors", optimizer_state);
+    core::save_safetensors(fresh / "optimizer.safetensors", training_state);
     if (average != nullptr) core::save_safetensors(fresh / kAverageFile, average->state());
     core::write_file_atomically(fresh / "state.json", state.dump(2) + "\n");
     put_in_place(fresh, target);
@@ -105,13 +109,13 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const Optim
   return target;
 }
 
-void CheckpointStore::save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
-                           const Progress& progress, const Json& config, const std::string& data_fingerprint,
-                           int64_t keep_last) const {
+void CheckpointStore::save(const torch::nn::Module& model, const core::TensorMap& training_state,
+                           const WeightAverage* average, const Progress& progress, const Json& config,
+                           const std::string& data_fingerprint, int64_t keep_last) const {
   const Json state = {
       {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
   try {
-    const auto target = write_step(model, optimizer, average, state);
+    const auto target = write_step(model, training_state, average, state);
     point_link(folder_ / "last", target.filename());
     prune(keep_last);
   } catch (const fs::filesystem_error& error) {
@@ -231,14 +235,10 @@ SavedState read_state(const fs::path& step_folder) {
   }
 }
 
-void restore_optimizer(const fs::path& step_folder, Optimizer& optimizer) {
+void restore_training_state(const fs::path& step_folder, Optimizer& optimizer, const Ranks& ranks, uint64_t seed) {
   auto tensors = core::load_safetensors(step_folder / "optimizer.safetensors").tensors;
-  core::TensorMap random;
-  for (const auto* key : {"rng.cpu", "rng.cuda"}) {
-    if (auto node = tensors.extract(key)) random.insert(std::move(node));
-  }
+  restore_random_state(tensors, optimizer.device(), ranks, seed);
   optimizer.load_state(tensors);
-  restore_random_state(random, optimizer.device());
 }
 
 void restore_average(const fs::path& step_folder, WeightAverage* average) {

@@ -1,15 +1,18 @@
-// The states of LibTorch's random generators, as tensors.
+// The states of LibTorch's random generators, which a resumed run goes on with.
 #pragma once
 
-#include <c10/core/Device.h>
-
 #include "codmoe/core/safetensors.h"
+#include "codmoe/engine/ranks.h"
 
 namespace codmoe::engine {
 
-/// "rng.cpu" and, of a CUDA device, "rng.cuda".
-core::TensorMap random_state(c10::Device device);
-/// Takes what is there; a state of a device that is absent is left alone.
-void restore_random_state(const core::TensorMap& state, c10::Device device);
+/// "rng.cpu" and, for a CUDA device, "rng.cuda"; those of rank 2 end in ".2". A collective.
+core::TensorMap random_state(c10::Device device, const Ranks& ranks);
+
+/// Takes the states out of `tensors`, and sets this rank's. A rank that has none there begins anew, by `seed`.
+void restore_random_state(core::TensorMap& tensors, c10::Device device, const Ranks& ranks, uint64_t seed);
+
+/// Each rank its own numbers, of which rank 0's are those of a process alone.
+void seed_rank(const Ranks& ranks, uint64_t seed);
 
 }  // namespace codmoe::engine

@@ -13,6 +13,7 @@
 #include "codmoe/core/device.h"
 #include "codmoe/core/files.h"
 #include "codmoe/core/seed.h"
+#include "codmoe/dist/shared_statistics.h"
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
@@ -24,6 +25,7 @@
 #include "codmoe/metrics/registry.h"
 #include "codmoe/nn/weights.h"
 #include "prediction_images.h"
+#include "random_state.h"
 
 namespace codmoe::engine {
 
@@ -107,22 +109,31 @@ void check_optimizer(const fs::path& step_folder, const Json& config, const std:
                   step_folder.string(), before, now));
 }
 
+/// Each rank loads its part of every batch.
+TrainOptions for_rank(TrainOptions options, const Ranks& ranks) {
+  options.data.loader.shard = {.rank = ranks.rank(), .ranks = ranks.ranks()};
+  return options;
+}
+
 int64_t bytes_on(c10::Device device) { return device.is_cpu() ? 0 : core::device_memory(device).allocated; }
 
 }  // namespace
 
-Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device, const fs::path& step_folder)
-    : options_(options),
+Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device, const fs::path& step_folder,
+                 Ranks ranks)
+    : options_(for_rank(options, ranks)),
       folder_(std::move(run_folder)),
       device_(device),
+      ranks_(std::move(ranks)),
       train_(open_training_set(options.data.train)),
       val_(open_dataset(options.data.val)),
-      lock_(folder_),
-      batches_(data::make_batch_source(train_, options.data.loader, options.data.augment, options.data.cache,
+      lock_(ranks_.leads() ? std::make_unique<RunLock>(folder_) : nullptr),
+      batches_(data::make_batch_source(train_, options_.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device, options.data.on_error)),
       kept_bytes_(bytes_on(device)),
       model_(make_model(options, device, /*fresh=*/step_folder.empty())),
-      step_(model_, options, device) {
+      step_(model_, options, device, ranks_.group()) {
+  seed_rank(ranks_, static_cast<uint64_t>(options.seed));
   if (!step_folder.empty()) resume(step_folder);
 }
 
@@ -135,7 +146,8 @@ void Trainer::resume(const fs::path& step_folder) {
   check_optimizer(step_folder, saved.config, core::write_options(options_).at("/optimizer/name"_json_pointer));
   const auto file = step_folder / "model.safetensors";
   nn::load_state(*model_, core::load_safetensors(file).tensors, {.source = file.string()});
-  restore_optimizer(step_folder, step_.optimizer());
+  const auto seed = core::mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(saved.progress.step), 0);
+  restore_training_state(step_folder, step_.optimizer(), ranks_, seed);
   restore_average(step_folder, step_.average());
   progress_ = saved.progress;
   spdlog::info("resumed from {}: epoch {}, step {}", step_folder.string(), progress_.epoch, progress_.step);
@@ -168,18 +180,22 @@ bool Trainer::stopped_early() const { return out_of_patience(progress_, options_
 void Trainer::train() {
   const StopSignal stop;
   refuse_other_text(core::write_options(options_));
-  core::remove_unfinished(folder_);
-  checkpoints().rewind_to(progress_);
-  fs::create_directories(folder_ / "checkpoints");
+  ranks_.let_leader([&] {
+    core::remove_unfinished(folder_);
+    checkpoints().rewind_to(progress_);
+    fs::create_directories(folder_ / "checkpoints");
+  });
   const bool has_best = progress_.best_step < 0 || checkpoints().has(progress_.best_step);
   if (!has_best) forget_best(progress_);  // it stayed in the folder that the run goes on from
-  log_ = std::make_unique<RunLog>(folder_, progress_);
+  if (ranks_.leads()) log_ = std::make_unique<RunLog>(folder_, progress_);
   spdlog::info("training on {} images, {} parameters, {}", train_->size(), nn::count_parameters(*model_),
                core::device_name(device_));
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
   core::ProgressLine line("training", total, "images", already);
-  if (progress_.unvalidated && val_) finish_validation(checkpoints().has(progress_.step));  // the run ended in it
+  if (progress_.unvalidated && val_) {
+    finish_validation(ranks_.ask_leader([&] { return checkpoints().has(progress_.step); }));  // the run ended in it
+  }
   while (progress_.epoch < options_.schedule.epochs && !stopped_early()) {
     run_epoch(line);
     line.clear();
@@ -220,7 +236,9 @@ void Trainer::run_epoch(core::ProgressLine& line) {
     if (progress_.step % options_.engine.max_skips == 0) {
       stop_after_skips(step_.optimizer(), group, options_.engine.max_skips);
     }
-    if (const int signal = StopSignal::received(); signal != 0) {
+    ranks_.beat("training");
+    // One that any rank got, after the same step on all.
+    if (const auto signal = static_cast<int>(ranks_.largest(StopSignal::received())); signal != 0) {
       line.clear();
       save();
       spdlog::info("stopped by signal {} after step {}; go on with --resume auto", signal, progress_.step);
@@ -250,16 +268,17 @@ void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
 void Trainer::log_step(double images_per_s) {
   shown_loss_ = losses_[0].item<double>() / losses_[1].item<double>();
   losses_.reset();
+  const dist::SharedStatistics shared(ranks_.group(), /*norms=*/false);
   shown_load_ = load_text(step_.meters());
-  log_->write({{"step", progress_.step},
-               {"epoch", progress_.epoch},
-               {"loss", *shown_loss_},
-               {"lr", lr_now()},
-               {"grad_norm", step_.optimizer().gradient_norm().item<double>()},
-               {"balance_coefficient", moe::balance_coefficient(options_.model.moe.balance, progress_.epoch)},
-               {"images_per_s", images_per_s},
-               {"skipped", step_.optimizer().skipped().item<double>()},
-               {"memory", memory_json(device_)}});
+  log({{"step", progress_.step},
+       {"epoch", progress_.epoch},
+       {"loss", *shown_loss_},
+       {"lr", lr_now()},
+       {"grad_norm", step_.optimizer().gradient_norm().item<double>()},
+       {"balance_coefficient", moe::balance_coefficient(options_.model.moe.balance, progress_.epoch)},
+       {"images_per_s", images_per_s},
+       {"skipped", step_.optimizer().skipped().item<double>()},
+       {"memory", memory_json(device_)}});
 }
 
 std::string Trainer::progress_text() const {
@@ -277,7 +296,7 @@ void Trainer::finish_epoch() {
   progress_.unvalidated = val_ && due(options_.engine.val_every);
   Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", take_loads()}};
   if (options_.data.on_error == data::OnError::skip) line["replaced_samples"] = take_replaced();
-  log_->write(line);
+  log(line);
   if (saves) save();  // before the validation: where that fails, the epoch's training is not lost
   if (progress_.unvalidated) finish_validation(saves);
 }
@@ -288,34 +307,36 @@ void Trainer::finish_validation(bool saved) {
   progress_.unvalidated = false;
   auto scores = headline_json(summary);
   scores[options_.engine.best] = summary.at(options_.engine.best);
-  log_->write({{"step", progress_.step}, {"epoch", progress_.epoch}, {"val", scores}});
+  log({{"step", progress_.step}, {"epoch", progress_.epoch}, {"val", scores}});
   spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, options_.engine.best,
                summary.at(options_.engine.best), best ? ", the best so far" : "");
   const bool saves = !saved && (best || stopped_early());
   if (saves) save();
-  if (saved || saves) checkpoints().note_validation(progress_, best, options_.engine.keep_last);
+  if (ranks_.leads() && (saved || saves)) checkpoints().note_validation(progress_, best, options_.engine.keep_last);
 }
 
 int64_t Trainer::take_replaced() {
-  if (replaced_ > 0) {
+  const auto replaced = ranks_.sum(std::exchange(replaced_, 0));
+  if (replaced > 0 && ranks_.leads()) {
     spdlog::warn("epoch {}: {} of {} samples could not be read, and others took their places", progress_.epoch,
-                 replaced_, train_->size());
+                 replaced, train_->size());
   }
-  return std::exchange(replaced_, 0);
+  return replaced;
 }
 
 Json Trainer::take_loads() {
   auto loads = Json::object();
   std::vector<tfevents::Histogram> histograms;
+  const dist::SharedStatistics shared(ranks_.group(), /*norms=*/false);
   const auto layers = expert_layers(*model_);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto report = step_.meters()[i].take();
     if (report.decisions == 0) continue;  // resumed behind the epoch's last step
     loads[std::to_string(i)] = load_json(report, layers[i]);
     histograms.push_back({.tag = layers[i].name + "/experts", .counts = report.load});
-    if (whole_epoch_) warn_of_rare_experts(report, layers[i]);
+    if (whole_epoch_ && ranks_.leads()) warn_of_rare_experts(report, layers[i]);
   }
-  log_->write(progress_.step, histograms);
+  if (log_) log_->write(progress_.step, histograms);
   return loads;
 }
 
@@ -329,17 +350,21 @@ void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::
 }
 
 metrics::Summary Trainer::validate() {
+  step_.share_running_statistics();
   const AveragedWeights averaged(step_.average());
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   report::Evaluation evaluation;
   evaluate_dataset(predictor, "val", *val_, options_.data.loader.batch_size, evaluation);
-  log_->write(progress_.step, prediction_images(predictor, *val_, options_.engine.log_images));
+  if (log_) log_->write(progress_.step, prediction_images(predictor, *val_, options_.engine.log_images));
   return evaluation.dataset("val").summary();
 }
 
 void Trainer::save() {
-  checkpoints().save(*model_, step_.optimizer(), step_.average(), progress_, core::write_options(options_),
-                     train_->fingerprint(), options_.engine.keep_last);
+  step_.share_running_statistics();
+  const auto state = training_state(step_.optimizer(), ranks_);
+  if (!ranks_.leads()) return;
+  checkpoints().save(*model_, state, step_.average(), progress_, core::write_options(options_), train_->fingerprint(),
+                     options_.engine.keep_last);
 }
 
 }  // namespace codmoe::engine

@@ -9,6 +9,8 @@
 #include <map>
 #include <numeric>
 
+#include "codmoe/dist/shared_statistics.h"
+
 namespace codmoe::moe {
 
 namespace {
@@ -17,6 +19,15 @@ template <class T>
 std::vector<double> on_host(const at::Tensor& values) {
   const auto host = values.cpu().contiguous();
   return {host.const_data_ptr<T>(), host.const_data_ptr<T>() + host.numel()};
+}
+
+/// A copy that holds what all ranks counted, where loads are theirs.
+at::Tensor over_ranks(const at::Tensor& counted) {
+  auto* group = dist::SharedStatistics::of_loads();
+  if (group == nullptr) return counted;
+  auto total = counted.clone();
+  group->sum(total);
+  return total;
 }
 
 std::vector<double> shares(std::vector<double> sums) {
@@ -68,8 +79,8 @@ LoadReport LoadMeter::take() {
 
 LoadReport LoadMeter::read() const {
   if (!counts_e_.defined()) return {};
-  const auto counts = on_host<int64_t>(counts_e_);
-  const auto sums = on_host<double>(sums_2e_);
+  const auto counts = on_host<int64_t>(over_ranks(counts_e_));
+  const auto sums = on_host<double>(over_ranks(sums_2e_));
   LoadReport report;
   // Not counted on the host, which a replayed graph doesn't pass.
   report.decisions = static_cast<int64_t>(std::accumulate(counts.begin(), counts.end(), 0.0)) / top_k_;

@@ -35,8 +35,8 @@ class CheckpointTest : public ::testing::Test {
     optimizer_ = std::make_unique<Optimizer>(parameter_groups(*model_, options_.model.backbone), options_.optimizer);
   }
   void save(int64_t step, bool best = false, int64_t keep_last = 2) {
-    store().save(*model_, *optimizer_, /*average=*/nullptr, at_step(step), core::write_options(options_), "data",
-                 keep_last);
+    store().save(*model_, training_state(*optimizer_), /*average=*/nullptr, at_step(step),
+                 core::write_options(options_), "data", keep_last);
     if (best) store().note_validation(at_step(step, step), best, keep_last);
   }
   CheckpointStore store() const { return CheckpointStore(folder_ / "checkpoints"); }

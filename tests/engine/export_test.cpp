@@ -28,8 +28,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const st
   Progress progress;
   progress.step = 3;
   CheckpointStore(run / "checkpoints")
-      .save(*model, Optimizer(parameter_groups(*model, options.model.backbone), options.optimizer), /*average=*/nullptr,
-            progress, core::write_options(saved), "", 1);
+      .save(*model, training_state(Optimizer(parameter_groups(*model, options.model.backbone), options.optimizer)),
+            /*average=*/nullptr, progress, core::write_options(saved), "", 1);
   return find_checkpoint(run, /*prefer_best=*/true);
 }
 

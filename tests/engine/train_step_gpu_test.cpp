@@ -147,13 +147,13 @@ TEST(TrainStepGpu, ARunResumedFromACapturedStepGivesTheSameNumbers) {
       testing::gpu_steps(run, 0, 8, 1, resumed);
       EXPECT_GT(resumed.replays, 0);
       CheckpointStore(folder / name)
-          .save(*run.model, run.step->optimizer(), run.step->average(), {.step = 8}, core::write_options(options), "",
-                1);
+          .save(*run.model, training_state(run.step->optimizer()), run.step->average(), {.step = 8},
+                core::write_options(options), "", 1);
     }
     testing::GpuRun run(options);
     const auto step = folder / name / "step-8";
     nn::load_state(*run.model, core::load_safetensors(step / "model.safetensors").tensors, {});
-    restore_optimizer(step, run.step->optimizer());
+    restore_training_state(step, run.step->optimizer());
     restore_average(step, run.step->average());
     testing::gpu_steps(run, 8, 14, 1, resumed);
     testing::gpu_collect(run, resumed);

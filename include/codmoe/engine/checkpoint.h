@@ -6,6 +6,7 @@
 #include "codmoe/core/options_json.h"
 #include "codmoe/engine/ema.h"
 #include "codmoe/engine/optimizer.h"
+#include "codmoe/engine/ranks.h"
 
 namespace codmoe::engine {
 
@@ -21,6 +22,9 @@ struct Progress {
   bool unvalidated = false;      ///< the validation due after the last epoch has not ended
 };
 
+/// What a step depends on beside weights and averages: the optimizer's state and the random generators'. A collective.
+core::TensorMap training_state(const Optimizer& optimizer, const Ranks& ranks = {});
+
 /// The folder `checkpoints` of a run: `step-N/` with model.safetensors, optimizer.safetensors, state.json and,
 /// where there is an average of the weights, ema.safetensors, and the relative links `last` and `best`. A step folder
 /// is written beside, synced and renamed, so that no moment leaves half of one; links are replaced by a rename. One
@@ -31,7 +35,7 @@ class CheckpointStore {
 
   /// Saves (`average` may be null), points `last` to it, and removes what is older than the newest `keep_last`.
   /// @throws core::Error naming the file; earlier checkpoints stay as they were.
-  void save(const torch::nn::Module& model, const Optimizer& optimizer, const WeightAverage* average,
+  void save(const torch::nn::Module& model, const core::TensorMap& training_state, const WeightAverage* average,
             const Progress& progress, const core::Json& config, const std::string& data_fingerprint,
             int64_t keep_last) const;
 
@@ -46,7 +50,7 @@ class CheckpointStore {
   void rewind_to(const Progress& progress) const;
 
  private:
-  std::filesystem::path write_step(const torch::nn::Module& model, const Optimizer& optimizer,
+  std::filesystem::path write_step(const torch::nn::Module& model, const core::TensorMap& training_state,
                                    const WeightAverage* average, const core::Json& state) const;
   void prune(int64_t keep_last) const;
   std::filesystem::path step_folder(int64_t step) const;
@@ -75,8 +79,10 @@ bool has_checkpoint(const std::filesystem::path& run_folder);
 
 SavedState read_state(const std::filesystem::path& step_folder);
 
-/// Restores the optimizer and the random generators (the model is loaded by nn::load_state).
-void restore_optimizer(const std::filesystem::path& step_folder, Optimizer& optimizer);
+/// Restores training_state(), saved by any number of ranks (the model is loaded by nn::load_state). A rank that was not
+/// there then begins its random numbers by `seed`.
+void restore_training_state(const std::filesystem::path& step_folder, Optimizer& optimizer, const Ranks& ranks = {},
+                            uint64_t seed = 0);
 /// `average` may be null. @throws core::Error where one of the two, run and checkpoint, has an average alone.
 void restore_average(const std::filesystem::path& step_folder, WeightAverage* average);
 

@@ -17,13 +17,16 @@ namespace codmoe::engine {
 
 /// Trains a detector by its options, in a run folder. The same options and seed give the same weights, bit for bit, on
 /// the CPU, and on CUDA with `deterministic`; a run that was stopped and resumed gives those of one left alone.
+///
+/// Several ranks train together, each with a Trainer on the same options: all know the same numbers and decide alike,
+/// the leader writes the folder. What it writes doesn't depend on how many they are.
 class Trainer {
  public:
   /// Locks the run folder, for its life, and goes on from `step_folder` where one is named: the files that the run
   /// began with (init.checkpoint, backbone.weights) need not be there any more. @throws core::Error for data or weights
   /// that cannot be read, or where another process trains in the folder.
   Trainer(const TrainOptions& options, std::filesystem::path run_folder, c10::Device device,
-          const std::filesystem::path& step_folder = {});
+          const std::filesystem::path& step_folder = {}, Ranks ranks = {});
 
   /// Goes on from a step folder. @throws core::Error where it doesn't fit the options or the training set.
   void resume(const std::filesystem::path& step_folder);
@@ -60,14 +63,18 @@ class Trainer {
   metrics::Summary validate();
   CheckpointStore checkpoints() const { return CheckpointStore(folder_ / "checkpoints"); }
   void save();
+  void log(const core::Json& line) {
+    if (log_) log_->write(line);
+  }
   double lr_now() const;  ///< of the last step, of the model but its backbone
   Schedule schedule() const { return {options_.schedule, steps_per_epoch()}; }
 
   TrainOptions options_;
   std::filesystem::path folder_;
   c10::Device device_;
+  Ranks ranks_;
   std::shared_ptr<const data::Dataset> train_, val_;
-  RunLock lock_;
+  std::unique_ptr<RunLock> lock_;  // the leader's, as is the log
   std::unique_ptr<data::BatchSource> batches_;
   int64_t kept_bytes_;  // of the GPU, by samples that stay there
   model::Detector model_;

@@ -26,7 +26,8 @@ class LoadMeter {
   /// Adds a batch without waiting for the device: nine small operations on it, on any shape of routing. A batch with a
   /// probability that is NaN is left out, as the optimizer leaves out its step.
   void add(const Routing& routing);
-  /// Reads the sums: two copies to the host. Empty where nothing was added.
+  /// Reads the sums: two copies to the host. Empty where nothing was added. Within dist::SharedStatistics the sums are
+  /// those of all ranks, which must all call it.
   LoadReport read() const;
   /// Reads the sums and starts anew.
   LoadReport take();

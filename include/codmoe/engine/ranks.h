@@ -1,0 +1,40 @@
+// What a run asks of the other processes that train with it; a process alone answers itself.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "codmoe/dist/group.h"
+
+namespace codmoe::engine {
+
+/// Calls but group(), leads() and beat() are collectives: every rank makes them, in the same order.
+class Ranks {
+ public:
+  Ranks() = default;
+  /// `beat` hears what this process does, step by step: who doesn't call is taken for dead.
+  explicit Ranks(dist::Group& group, std::function<void(std::string_view)> beat = {})
+      : group_(&group), beat_(std::move(beat)) {}
+
+  dist::Group* group() const { return group_; }
+  int64_t rank() const { return group_ != nullptr ? group_->rank() : 0; }
+  int64_t ranks() const { return group_ != nullptr ? group_->ranks() : 1; }
+  /// Whether this process writes the run's files and log.
+  bool leads() const { return rank() == 0; }
+  void beat(std::string_view doing) const {
+    if (beat_) beat_(doing);
+  }
+
+  int64_t largest(int64_t value) const { return group_ != nullptr ? group_->largest(value) : value; }
+  int64_t sum(int64_t value) const;
+  /// What the leader finds, on every rank.
+  bool ask_leader(const std::function<bool()>& find) const { return largest(leads() && find() ? 1 : 0) != 0; }
+  /// `work` on the leader, before any rank goes on.
+  void let_leader(const std::function<void()>& work) const;
+
+ private:
+  dist::Group* group_ = nullptr;
+  std::function<void(std::string_view)> beat_;
+};
+
+}  // namespace codmoe::engine
