@@ -5,6 +5,7 @@
 #include "codmoe/data/dataset.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/predictor.h"
+#include "prediction_message.h"
 
 namespace codmoe::engine {
 
@@ -115,8 +116,52 @@ void predict_files(Predictor& predictor, const std::vector<fs::path>& files, con
   predict_images(predictor, files.size(), read, options, use);
 }
 
+namespace {
+
+/// The images of every R-th batch, from this rank's on.
+std::vector<std::size_t> part_of(std::size_t images, int64_t batch_size, const Ranks& ranks) {
+  std::vector<std::size_t> part;
+  for (std::size_t i = 0; i < images; ++i) {
+    if (static_cast<int64_t>(i) / batch_size % ranks.ranks() == ranks.rank()) part.push_back(i);
+  }
+  return part;
+}
+
+/// Every rank's batch, in the order of the images, on the leader; nothing on the others.
+std::vector<FilePrediction> to_leader(std::vector<FilePrediction> own, const Ranks& ranks) {
+  if (ranks.group() == nullptr) return own;
+  const auto messages = ranks.group()->gather(write_predictions(own));
+  std::vector<FilePrediction> all;
+  if (!ranks.leads()) return all;
+  for (const auto& message : messages) std::ranges::move(read_predictions(message), std::back_inserter(all));
+  return all;
+}
+
+/// Predicts images batch after batch, by turns on the ranks; `use` is called on the leader.
+void predict_on_ranks(Predictor& predictor, std::size_t images, const ReadImage& read, int64_t batch_size,
+                      const Ranks& ranks, const std::function<void(std::vector<FilePrediction>)>& use) {
+  const auto part = part_of(images, batch_size, ranks);
+  const auto a_round = static_cast<std::size_t>(batch_size * ranks.ranks());
+  std::size_t rounds = (images + a_round - 1) / a_round;
+  const auto end_round = [&](std::vector<FilePrediction> batch) {
+    --rounds;
+    ranks.beat("predicting");
+    auto all = to_leader(std::move(batch), ranks);
+    if (ranks.leads()) use(std::move(all));
+  };
+  const ReadImage read_own = [&](std::size_t i) { return read(part[i]); };
+  predict_images(predictor, part.size(), read_own, {.batch_size = batch_size}, [&](auto batch) {
+    for (auto& one : batch) one.file = part[one.file];
+    end_round(std::move(batch));
+  });
+  while (rounds > 0) end_round({});  // the last may have no batch for this rank
+}
+
+}  // namespace
+
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
-                      report::Evaluation& evaluation, const std::function<void(int64_t)>& progress) {
+                      report::Evaluation& evaluation, const std::function<void(int64_t)>& progress,
+                      const Ranks& ranks) {
   evaluation.set_layers(predictor.layers());
   evaluation.set_test_time(describe(predictor.test_time()));
   dataset.require_size(0);  // scores are of whole masks
@@ -128,19 +173,18 @@ void evaluate_dataset(Predictor& predictor, const std::string& name, const data:
     for (; scoring.size() > most_left; scoring.pop_front()) evaluation.add(name, scoring.front().get());
   };
   int64_t done = 0;
-  predict_images(predictor, items.size(), read, {.batch_size = batch_size},
-                 [&](std::vector<FilePrediction> predictions) {
-                   done += std::ssize(predictions);
-                   for (auto& predicted : predictions) {
-                     scoring.push_back(pool.submit([&items, &evaluation, predicted = std::move(predicted)]() mutable {
-                       auto result = report::score_item(items[predicted.file], predicted.map_hw, evaluation.options());
-                       result.expert_use = std::move(predicted.expert_use);
-                       return result;
-                     }));
-                   }
-                   collect(static_cast<std::size_t>(batch_size));
-                   if (progress) progress(done);
-                 });
+  predict_on_ranks(predictor, items.size(), read, batch_size, ranks, [&](std::vector<FilePrediction> predictions) {
+    done += std::ssize(predictions);
+    for (auto& predicted : predictions) {
+      scoring.push_back(pool.submit([&items, &evaluation, predicted = std::move(predicted)]() mutable {
+        auto result = report::score_item(items[predicted.file], predicted.map_hw, evaluation.options());
+        result.expert_use = std::move(predicted.expert_use);
+        return result;
+      }));
+    }
+    collect(static_cast<std::size_t>(batch_size));
+    if (progress) progress(done);
+  });
   collect(0);
 }
 

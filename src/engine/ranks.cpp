@@ -11,6 +11,12 @@ int64_t Ranks::sum(int64_t value) const {
   return total.item<int64_t>();
 }
 
+core::Json Ranks::share(const core::Json& value) const {
+  if (group_ == nullptr) return value;
+  const auto bytes = leads() ? core::Json::to_cbor(value) : std::vector<uint8_t>();
+  return core::Json::from_cbor(group_->gather(std::string(bytes.begin(), bytes.end())).front());
+}
+
 void Ranks::let_leader(const std::function<void()>& work) const {
   if (leads()) work();
   largest(0);

@@ -9,6 +9,7 @@
 
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/options.h"
+#include "codmoe/engine/ranks.h"
 #include "codmoe/engine/test_time.h"
 #include "codmoe/report/evaluation.h"
 
@@ -97,8 +98,10 @@ void predict_files(Predictor& predictor, const std::vector<std::filesystem::path
 
 /// Scores the model on a dataset; results, with the experts each image used, are added to `evaluation` under `name`, in
 /// the dataset's order; it is also told the layers and the test-time augmentation.
-/// `progress`, where given, hears the number of images done.
+/// `progress`, where given, hears the number of images done. Of several ranks each predicts its part, and the leader
+/// alone scores and hears; the others' `evaluation` gets no results.
 void evaluate_dataset(Predictor& predictor, const std::string& name, const data::Dataset& dataset, int64_t batch_size,
-                      report::Evaluation& evaluation, const std::function<void(int64_t)>& progress = {});
+                      report::Evaluation& evaluation, const std::function<void(int64_t)>& progress = {},
+                      const Ranks& ranks = {});
 
 }  // namespace codmoe::engine

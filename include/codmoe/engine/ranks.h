@@ -4,6 +4,7 @@
 #include <functional>
 #include <string_view>
 
+#include "codmoe/core/options_json.h"
 #include "codmoe/dist/group.h"
 
 namespace codmoe::engine {
@@ -29,6 +30,8 @@ class Ranks {
   int64_t sum(int64_t value) const;
   /// What the leader finds, on every rank.
   bool ask_leader(const std::function<bool()>& find) const { return largest(leads() && find() ? 1 : 0) != 0; }
+  /// What the leader says, on every rank; the others' `value` is not looked at.
+  core::Json share(const core::Json& value) const;
   /// `work` on the leader, before any rank goes on.
   void let_leader(const std::function<void()>& work) const;
 
