@@ -60,7 +60,8 @@ std::string seeds_table(const std::vector<SeedScores>& runs) {
   text += "\n";
   for (const auto& name : score_names(runs)) {
     const auto [mean, sd] = spread_of(runs, name);
-    text += fmt::format("{:<12}{:>18}", name, fmt::format("{:.4f} ± {:.4f}", mean, sd));
+    const auto spread = runs.size() > 1 ? fmt::format("{:.4f} ± {:.4f}", mean, sd) : fmt::format("{:.4f}", mean);
+    text += fmt::format("{:<12}{:>18}", name, spread);
     for (const auto& run : runs) text += fmt::format("{:>10.4f}", score_of(run, name));
     text += "\n";
   }
