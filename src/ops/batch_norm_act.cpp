@@ -7,6 +7,7 @@
 
 #include "codmoe/dist/all_sum.h"
 #include "codmoe/dist/shared_statistics.h"
+#include "sync_batch_norm.h"
 
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -75,8 +76,10 @@ at::Tensor whole(const at::Tensor& x_bchw, const BatchNormState& state, bool tra
 
 at::Tensor plain(const at::Tensor& x_bchw, const std::optional<at::Tensor>& mask_b, const BatchNormState& state) {
   if (mask_b) return masked(x_bchw, *mask_b, state);
+  auto* group = dist::SharedStatistics::of_norms();
+  if (group != nullptr && x_bchw.is_cuda()) return sync_batch_norm(x_bchw, state, *group);
   const bool single_value = x_bchw.numel() <= x_bchw.size(1);
-  if (single_value || dist::SharedStatistics::of_norms() != nullptr)
+  if (single_value || group != nullptr)
     return masked(x_bchw, at::ones({x_bchw.size(0)}, x_bchw.options().dtype(at::kBool)), state);
   if (state.batches.defined()) at::Tensor(state.batches).add_(1);
   return whole(x_bchw, state, /*training=*/true);
