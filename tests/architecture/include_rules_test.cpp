@@ -14,6 +14,7 @@ namespace fs = std::filesystem;
 
 const Layers kDirect = {
     {"core", {}},
+    {"dist", {"core"}},
     {"ops", {"core"}},
     {"nn", {"core", "ops"}},
     {"experts", {"nn", "ops"}},
