@@ -108,4 +108,8 @@ bool Judge::is_alive(int64_t rank) const {
   return at(rank).pulse.stage == Stage::runs && 2 * at(rank).silent < limits_.silence;
 }
 
+bool Judge::any_alive(int64_t self) const {
+  return std::ranges::any_of(running(), [&](int64_t rank) { return rank != self && is_alive(rank); });
+}
+
 }  // namespace codmoe::dist

@@ -160,7 +160,7 @@ TEST(Place, LaunchersInsideAnotherGoFirst) {
   EXPECT_EQ(place_of(with(kSrun, kTorchrun))->rank, 5);
   EXPECT_EQ(place_of(with(kSrun, kOpenMpi))->rank, 1);
   // Hydra starts its daemons by srun: the ranks' own numbers are its.
-  EXPECT_EQ(place_of(with(with(kSrun, kMpich), {{"PMI_RANK", "2"}}))->rank, 2);
+  EXPECT_EQ(place_of(with(with(kSrun, kMpich), {{"PMI_RANK", "2"}, {"MASTER_ADDR", "a"}}))->rank, 2);
   // srun --mpi=pmi2 sets these two alone.
   EXPECT_EQ(place_of(with(kSrun, {{"PMI_RANK", "3"}, {"PMI_SIZE", "5"}}))->local_ranks, 2);
 }

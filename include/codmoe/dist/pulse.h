@@ -43,7 +43,7 @@ struct WatchLimits {
 /// Why the run ends, and which rank says so.
 struct Verdict {
   std::string line;
-  int64_t speaker = 0;
+  int64_t speaker = -1;  ///< below 0: none is left
 };
 
 /// Follows the pulses of all ranks and finds who is to blame. Time is what the caller passes on, so that a pause of
@@ -61,14 +61,14 @@ class Judge {
   /// the patience. Ranks that are done, and ranks at rest, are never blamed for what they don't do.
   std::optional<Verdict> verdict() const;
 
-  /// What ends the run where `rank` has not let the others reach its store: `fault` is "is gone".
+  /// A verdict found otherwise: "rank 0 (host, process 7) FAULT, last in step 3: the run ends; ADVICE".
   Verdict verdict_on(int64_t rank, const std::string& fault) const;
-  /// The same without a rank to name.
+  /// "REASON: the run ends; ADVICE"; `blamed` does not say so itself, where it is a rank.
   Verdict verdict_of(const std::string& reason, int64_t blamed = -1) const;
 
-  /// Whether a rank still runs, and has not been silent for half the limit.
-  bool is_alive(int64_t rank) const;
-  bool is_done(int64_t rank) const { return seen_[static_cast<std::size_t>(rank)].pulse.stage == Stage::done; }
+  bool is_done(int64_t rank) const { return at(rank).pulse.stage == Stage::done; }
+  /// Whether any rank but `self` still runs, and has not been silent for half the limit.
+  bool any_alive(int64_t self) const;
 
  private:
   struct Seen {
@@ -79,6 +79,7 @@ class Judge {
   std::optional<Verdict> silent() const;
   std::optional<Verdict> stuck() const;
   std::vector<int64_t> running() const;
+  bool is_alive(int64_t rank) const;
   bool is_still(int64_t rank) const;
   const Seen& at(int64_t rank) const { return seen_[static_cast<std::size_t>(rank)]; }
 
