@@ -1,7 +1,6 @@
 // codmoe-eval: scores of checkpoints and of folders of predictions on datasets.
 #include <fmt/format.h>
 
-#include "codmoe/core/device.h"
 #include "codmoe/core/files.h"
 #include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
@@ -10,7 +9,7 @@
 #include "codmoe/report/formats.h"
 #include "codmoe/report/paired.h"
 #include "codmoe/report/report_folder.h"
-#include "common/cli.h"
+#include "common/session.h"
 #include "eval/options.h"
 
 namespace {
@@ -21,15 +20,16 @@ using namespace codmoe;
 std::string progress_title(const std::string& run, const std::string& dataset) { return run + " on " + dataset; }
 
 report::Evaluation evaluate_checkpoint(const std::string& name, const fs::path& path, const apps::EvalOptions& options,
-                                       c10::Device device) {
+                                       const apps::Session& session) {
   auto predictor =
-      engine::load_predictor(engine::find_checkpoint(path, /*prefer_best=*/true), device, options.test_time);
+      engine::load_predictor(engine::find_checkpoint(path, /*prefer_best=*/true), session.device(), options.test_time);
   report::Evaluation evaluation(name, options.evaluation);
   for (const auto& [data_name, data_options] : options.data) {
     const data::Dataset dataset(data_options);
     core::ProgressLine line(progress_title(name, data_name), dataset.size(), "images");
-    engine::evaluate_dataset(predictor, data_name, dataset, options.batch_size, evaluation,
-                             [&](int64_t done) { line.update(done); });
+    engine::evaluate_dataset(
+        predictor, data_name, dataset, options.batch_size, evaluation, [&](int64_t done) { line.update(done); },
+        session.ranks());
   }
   return evaluation;
 }
@@ -54,24 +54,19 @@ report::Evaluation evaluate_predictions(const std::string& name, const fs::path&
   return evaluation;
 }
 
-std::vector<report::Evaluation> evaluate(const apps::EvalOptions& options, const std::string& device) {
+std::vector<report::Evaluation> evaluate(const apps::EvalOptions& options, const apps::Session& session) {
   std::vector<report::Evaluation> runs;
   for (const auto& [name, path] : options.checkpoints) {
-    runs.push_back(evaluate_checkpoint(name, path, options, core::parse_device(device)));
+    runs.push_back(evaluate_checkpoint(name, path, options, session));
   }
+  if (!session.ranks().leads()) return {};
   for (const auto& [name, folder] : options.pred) runs.push_back(evaluate_predictions(name, folder, options));
   return runs;
 }
 
-void run(const apps::EvalArguments& args) {
-  apps::EvalOptions options;
-  if (!apps::load_options(args.common, options)) return;
-  apps::override_with(args, options);
-  if (!options.report.empty()) options.evaluation.thumbnail = report::report_thumbnail;
-  // What can't be read or written is said now, not after the evaluation.
-  if (!options.against.empty()) core::read_file(options.against);
-  if (!options.report.empty()) core::make_folder(options.report);
-  const auto runs = evaluate(options, args.common.device);
+void evaluate_and_report(const apps::EvalOptions& options, const apps::Session& session) {
+  const auto runs = evaluate(options, session);
+  if (!session.ranks().leads()) return;
   fmt::print("{}", report::format_table(runs));
   if (!options.json.empty()) report::write_json(options.json, runs);
   if (!options.csv.empty()) report::write_csv(options.csv, runs);
@@ -82,6 +77,18 @@ void run(const apps::EvalArguments& args) {
   }
   if (options.against.empty()) return;
   fmt::print("{}", report::format_differences(options.against, report::compare_with(options.against, runs)));
+}
+
+void run(const apps::EvalArguments& args) {
+  apps::EvalOptions options;
+  if (!apps::load_options(args.common, options)) return;
+  apps::override_with(args, options);
+  if (!options.report.empty()) options.evaluation.thumbnail = report::report_thumbnail;
+  // What can't be read or written is said now, not after the evaluation.
+  if (!options.against.empty()) core::read_file(options.against);
+  if (!options.report.empty()) core::make_folder(options.report);
+  apps::Session session(args.common, "");
+  session.run([&] { evaluate_and_report(options, session); });
 }
 
 }  // namespace

@@ -31,8 +31,11 @@ void train(apps::TrainArguments& args) {
   if (!apps::load_options(args.common, options)) return;
   if (args.dry_run) return apps::dry_run(options);
   if (args.common.output.empty()) throw core::UsageError("--output: name the run folder");
-  if (!args.seeds.empty()) return apps::train_seeds(options, args);
-  apps::train_once(options, args.common.output, args);
+  apps::Session session(args.common, "go on from the last checkpoint with --resume auto");
+  session.run([&] {
+    if (!args.seeds.empty()) return apps::train_seeds(options, args, session);
+    apps::train_once(options, args.common.output, args, session);
+  });
 }
 
 }  // namespace
@@ -44,6 +47,7 @@ int main(int argc, char** argv) {
       [&](CLI::App& app) {
         args.common.add_config(app);
         args.common.add_device(app);
+        auto* gpus = args.common.add_gpus(app);
         args.common.add_output(app, "run folder");
         app.add_option("--resume", args.resume,
                        "auto: go on from the run folder, or start where nothing is saved; or a run or step folder");
@@ -51,7 +55,8 @@ int main(int argc, char** argv) {
                        "begin with the weights of a run or step folder, or of a safetensors file (init.checkpoint)");
         app.add_option("--seeds", args.seeds, "train with each, in OUTPUT/seed-N, and report mean and deviation")
             ->delimiter(',');
-        app.add_flag("--dry-run", args.dry_run, "print the model's parts, memory and steps of an epoch, and stop");
+        app.add_flag("--dry-run", args.dry_run, "print the model's parts, memory and steps of an epoch, and stop")
+            ->excludes(gpus);
       },
       [&] { train(args); });
 }

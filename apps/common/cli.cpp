@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "codmoe/core/log.h"
+#include "codmoe/dist/launch.h"
 
 namespace codmoe::apps {
 
@@ -14,6 +15,12 @@ void CommonOptions::add_config(CLI::App& app) {
 
 void CommonOptions::add_device(CLI::App& app) {
   app.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+}
+
+CLI::Option* CommonOptions::add_gpus(CLI::App& app) {
+  return app
+      .add_option("--gpus", gpus, "work on N GPUs of this machine, a process each (with --device cpu: N processes)")
+      ->check(CLI::Range(1, 1024));
 }
 
 void CommonOptions::add_output(CLI::App& app, const std::string& help) { app.add_option("--output", output, help); }
@@ -39,6 +46,8 @@ int run(const char* program, const char* purpose, int argc, char** argv, CommonO
   try {
     app.parse(argc, argv);
     core::init_log(common.log_level);
+    if (common.gpus > 1 && !common.print_config && !dist::is_local_rank())
+      return dist::run_local_ranks(common.gpus, argv);
     body();
     return 0;
   } catch (const CLI::ParseError& error) {

@@ -71,6 +71,7 @@ void EvalOptions::check() const {
 void EvalArguments::declare(CLI::App& app) {
   common.add_config(app);
   common.add_device(app);
+  common.add_gpus(app);
   const auto repeatable = [&](const char* flag, std::vector<std::string>& target, const char* help) {
     app.add_option(flag, target, help)->allow_extra_args(false);
   };

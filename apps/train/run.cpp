@@ -42,10 +42,13 @@ std::filesystem::path seed_folder(const TrainArguments& args, int64_t seed) {
 
 }  // namespace
 
-void train_once(const engine::TrainOptions& options, const fs::path& folder, const TrainArguments& args) {
-  const auto from = resume_folder(folder, args.resume);
-  engine::Trainer trainer(options, folder, core::parse_device(args.common.device), from);
-  core::write_file_atomically(folder / "config.yaml", config::dump(options));
+void train_once(const engine::TrainOptions& options, const fs::path& folder, const TrainArguments& args,
+                const Session& session) {
+  const auto& ranks = session.ranks();
+  // Asked of one, since it begins to write there while others may still look.
+  const auto from = ranks.share(ranks.leads() ? resume_folder(folder, args.resume).string() : "").get<std::string>();
+  engine::Trainer trainer(options, folder, session.device(), from, ranks);
+  if (ranks.leads()) core::write_file_atomically(folder / "config.yaml", config::dump(options));
   trainer.run();
   const auto& progress = trainer.progress();
   if (progress.best_step < 0) return;
@@ -53,21 +56,24 @@ void train_once(const engine::TrainOptions& options, const fs::path& folder, con
                progress.best_step);
 }
 
-void train_seeds(const engine::TrainOptions& options, const TrainArguments& args) {
+void train_seeds(const engine::TrainOptions& options, const TrainArguments& args, const Session& session) {
   if (options.data.val.dir.empty()) throw core::UsageError("--seeds: needs a validation set: data.val.dir is empty");
   if (!args.resume.empty() && args.resume != "auto") throw core::UsageError("--seeds: goes with --resume auto alone");
-  for (const auto seed : args.seeds)
-    resume_folder(seed_folder(args, seed), args.resume);  // refused before hours of work
+  session.ranks().let_leader([&] {  // refused before hours of work
+    for (const auto seed : args.seeds) resume_folder(seed_folder(args, seed), args.resume);
+  });
   std::vector<engine::SeedScores> runs;
   for (const auto seed : args.seeds) {
     auto own = options;
     own.seed = seed;
     const auto folder = seed_folder(args, seed);
     spdlog::info("seed {}: {}", seed, folder.string());
-    train_once(own, folder, args);
+    train_once(own, folder, args, session);
+    session.ranks().largest(0);  // its files are written
     const auto best = engine::read_state(engine::find_checkpoint(folder, /*prefer_best=*/true)).progress.best_step;
     runs.push_back({.seed = seed, .step = best, .scores = engine::validation_scores(folder, best)});
   }
+  if (!session.ranks().leads()) return;
   core::write_file_atomically(args.common.output / "seeds.json", engine::seeds_json(runs).dump(2) + "\n");
   fmt::print("validation of each seed's best checkpoint by {}\n{}", options.engine.best, engine::seeds_table(runs));
 }

@@ -229,6 +229,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   batches_->start(progress_.epoch, progress_.batch);
   std::vector<data::Batch> latest;
   for (auto group = next_group(); !group.empty(); group = next_group()) {
+    ranks_.beat(fmt::format("step {}", progress_.step + 1));
     const auto loss = step_.run(group, schedule().at(progress_.step));
     progress_.step += 1;
     progress_.batch += static_cast<int64_t>(group.size());
@@ -236,7 +237,6 @@ void Trainer::run_epoch(core::ProgressLine& line) {
     if (progress_.step % options_.engine.max_skips == 0) {
       stop_after_skips(step_.optimizer(), group, options_.engine.max_skips);
     }
-    ranks_.beat("training");
     // One that any rank got, after the same step on all.
     if (const auto signal = static_cast<int>(ranks_.largest(StopSignal::received())); signal != 0) {
       line.clear();
@@ -363,6 +363,7 @@ void Trainer::save() {
   step_.share_running_statistics();
   const auto state = training_state(step_.optimizer(), ranks_);
   if (!ranks_.leads()) return;
+  ranks_.rests(fmt::format("saving step {}", progress_.step));
   checkpoints().save(*model_, state, step_.average(), progress_, core::write_options(options_), train_->fingerprint(),
                      options_.engine.keep_last);
 }

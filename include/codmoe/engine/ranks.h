@@ -6,24 +6,28 @@
 
 #include "codmoe/core/options_json.h"
 #include "codmoe/dist/group.h"
+#include "codmoe/dist/watch.h"
 
 namespace codmoe::engine {
 
-/// Calls but group(), leads() and beat() are collectives: every rank makes them, in the same order.
+/// largest(), sum(), ask_leader(), share() and let_leader() are collectives: every rank makes them, in the same order.
 class Ranks {
  public:
   Ranks() = default;
-  /// `beat` hears what this process does, step by step: who doesn't call is taken for dead.
-  explicit Ranks(dist::Group& group, std::function<void(std::string_view)> beat = {})
-      : group_(&group), beat_(std::move(beat)) {}
+  /// `watch` may be null.
+  explicit Ranks(dist::Group& group, dist::Watch* watch = nullptr) : group_(&group), watch_(watch) {}
 
   dist::Group* group() const { return group_; }
   int64_t rank() const { return group_ != nullptr ? group_->rank() : 0; }
   int64_t ranks() const { return group_ != nullptr ? group_->ranks() : 1; }
   /// Whether this process writes the run's files and log.
   bool leads() const { return rank() == 0; }
-  void beat(std::string_view doing) const {
-    if (beat_) beat_(doing);
+  /// See dist::Watch.
+  void beat(std::string_view where) const {
+    if (watch_ != nullptr) watch_->beat(where);
+  }
+  void rests(std::string_view where) const {
+    if (watch_ != nullptr) watch_->rests(where);
   }
 
   int64_t largest(int64_t value) const { return group_ != nullptr ? group_->largest(value) : value; }
@@ -37,7 +41,7 @@ class Ranks {
 
  private:
   dist::Group* group_ = nullptr;
-  std::function<void(std::string_view)> beat_;
+  dist::Watch* watch_ = nullptr;
 };
 
 }  // namespace codmoe::engine

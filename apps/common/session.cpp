@@ -1,0 +1,64 @@
+#include "common/session.h"
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "codmoe/core/device.h"
+#include "codmoe/dist/store.h"
+
+namespace codmoe::apps {
+
+namespace {
+
+constexpr std::chrono::seconds kMeetingTime{120};
+
+/// Each rank of a machine has its own GPU.
+c10::Device device_at(const std::string& text, const std::optional<dist::Place>& place) {
+  const auto device = core::parse_device(text);
+  if (!place || device.is_cpu()) return device;
+  if (text.starts_with("cuda:") && place->local_ranks > 1) {
+    throw core::UsageError(fmt::format("--device: {} is one GPU for {} processes; name cuda, and each takes its own",
+                                       text, place->local_ranks));
+  }
+  const auto own = core::parse_device(fmt::format("cuda:{}", place->local_rank));
+  c10::impl::VirtualGuardImpl(own.type()).setDevice(own);
+  return own;
+}
+
+/// One rank tells what all know.
+void keep_quiet(const dist::Place& place) {
+  spdlog::set_pattern(fmt::format("%H:%M:%S %^%l%$ rank {}: %v", place.rank));
+  if (place.rank > 0) spdlog::set_level(std::max(spdlog::get_level(), spdlog::level::warn));
+}
+
+}  // namespace
+
+struct Session::Meeting {
+  Meeting(const dist::Place& place, c10::Device device, const std::string& advice)
+      : store(dist::connect(place, kMeetingTime)),
+        watch(place, store, advice),
+        group(store, place.rank, place.ranks, device) {}
+
+  c10::intrusive_ptr<c10d::Store> store;
+  dist::Watch watch;
+  dist::Group group;
+};
+
+Session::Session(const CommonOptions& common, const std::string& advice) : device_(c10::kCPU) {
+  const auto place = dist::place_from_environment();
+  device_ = device_at(common.device, place);
+  if (!place) return;
+  keep_quiet(*place);
+  meeting_ = std::make_unique<Meeting>(*place, device_, advice);
+  ranks_ = engine::Ranks(meeting_->group, &meeting_->watch);
+}
+
+Session::~Session() = default;
+
+void Session::run(const std::function<void()>& body) {
+  if (!meeting_) return body();
+  meeting_->watch.run(body);
+}
+
+}  // namespace codmoe::apps

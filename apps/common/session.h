@@ -1,0 +1,33 @@
+// The processes that work together: those of a launcher (torchrun, mpirun, srun) or of --gpus; mostly this one alone.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "codmoe/engine/ranks.h"
+#include "common/cli.h"
+
+namespace codmoe::apps {
+
+class Session {
+ public:
+  /// Meets the other ranks, where the environment says that there are any. `advice`: what to do after a rank was lost.
+  /// @throws core::UsageError for a device that ranks can't have; core::Error where they don't meet
+  Session(const CommonOptions& common, const std::string& advice);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  c10::Device device() const { return device_; }
+  const engine::Ranks& ranks() const { return ranks_; }
+  /// Runs `body`; where it throws on one rank, the others hear why, and end.
+  void run(const std::function<void()>& body);
+
+ private:
+  struct Meeting;
+  c10::Device device_;
+  std::unique_ptr<Meeting> meeting_;  // null where this process is alone
+  engine::Ranks ranks_;
+};
+
+}  // namespace codmoe::apps
