@@ -30,9 +30,6 @@ struct RowPlan {
 RowPlan plan_row(const AugmentOptions& options, uint64_t seed, int64_t epoch, const std::vector<int64_t>& order,
                  int64_t position);
 
-/// @throws core::Error where `drop_last` leaves no batch.
-int64_t batch_count(const Dataset& dataset, const LoaderOptions& options);
-
 /// The samples of one batch.
 struct Span {
   int64_t first;  ///< position in the epoch

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace codmoe::metrics {
 
@@ -21,7 +22,10 @@ class BatchScores {
 
   int64_t size() const { return n_; }
 
-  /// By the names of columns(). @throws core::Error where nothing was added
+  /// Of what summary() has: names of columns().
+  static std::vector<std::string> names();
+
+  /// By names(). @throws core::Error where nothing was added
   std::map<std::string, double> summary() const;
 
  private:
