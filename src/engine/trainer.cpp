@@ -178,7 +178,7 @@ void Trainer::train() {
   }
   if (progress_.epoch < options_.schedule.epochs) {
     spdlog::info("stopped after epoch {}: no better {} in {} validations (engine.patience)", progress_.epoch,
-                 options_.engine.best, progress_.since_best);
+                 progress_.best_metric, progress_.since_best);
   }
 }
 
