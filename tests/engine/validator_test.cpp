@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/trainer.h"
 #include "small_run.h"
@@ -148,6 +149,23 @@ TEST_F(ValidatorTest, RunChoosesItsBestByTheNetworksScores) {
     best_step = name;
   }
   EXPECT_EQ(fs::read_symlink(folder_ / "run/checkpoints/best").filename(), best_step);
+}
+
+TEST_F(ValidatorTest, ResumedRunEndsWithTheSameBitsAndScores) {
+  options_.data.train.dir = testing::small_dataset(folder_);
+  options_.engine.keep_last = 10;
+  const auto run = folder_ / "run", resumed = folder_ / "resumed";
+  Trainer(options_, run, c10::kCPU).run();
+  fs::copy(run, resumed, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  Trainer trainer(options_, resumed, c10::kCPU, resumed / "checkpoints/step-2");
+  EXPECT_EQ(trainer.progress().epoch, 1);
+  trainer.run();
+  for (const auto* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    const auto file = fs::path("checkpoints/step-6") / name;
+    EXPECT_TRUE(core::read_file(resumed / file) == core::read_file(run / file)) << name;
+  }
+  EXPECT_EQ(validations_of(resumed).size(), 3U);
+  EXPECT_EQ(validations_of(resumed), validations_of(run));
 }
 
 TEST_F(ValidatorTest, AnotherResolutionOfAResumedRunBeginsItsBestAnew) {
