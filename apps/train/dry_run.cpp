@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "codmoe/data/loader.h"
 #include "codmoe/engine/model_table.h"
+#include "codmoe/engine/schedule.h"
 #include "codmoe/engine/step_memory.h"
 
 namespace codmoe::apps {
@@ -23,12 +23,11 @@ void print_memory(const engine::TrainOptions& options) {
 
 void print_steps(const engine::TrainOptions& options) {
   if (options.data.train.dir.empty()) return fmt::print("no training set: data.train.dir is empty\n");
-  const auto dataset = std::make_shared<const data::Dataset>(options.data.train);
-  const auto samples = std::make_shared<const data::Samples>(dataset, options.data.loader.largest_side());
-  const data::Loader loader(samples, options.data.loader, options.data.augment, 0);
-  const auto group = options.engine.accumulate;
-  const auto steps = (loader.batches_per_epoch() + group - 1) / group;
-  fmt::print("{} images, {} steps an epoch, {} in {} epochs\n", dataset->size(), steps, steps * options.schedule.epochs,
+  const data::Dataset dataset(options.data.train);
+  dataset.require_size(options.data.loader.largest_side());
+  const auto batches = data::batch_count(dataset, options.data.loader);
+  const auto steps = engine::steps_per_epoch(batches, options.engine.accumulate);
+  fmt::print("{} images, {} steps an epoch, {} in {} epochs\n", dataset.size(), steps, steps * options.schedule.epochs,
              options.schedule.epochs);
 }
 

@@ -75,7 +75,8 @@ void train_seeds(const engine::TrainOptions& options, const TrainArguments& args
   }
   if (!session.ranks().leads()) return;
   core::write_file_atomically(args.common.output / "seeds.json", engine::seeds_json(runs).dump(2) + "\n");
-  fmt::print("validation of each seed's best checkpoint by {}\n{}", options.engine.best, engine::seeds_table(runs));
+  fmt::print("validation of each seed's best checkpoint by {}\n{}", engine::best_metric(options.engine),
+             engine::seeds_table(runs));
 }
 
 }  // namespace codmoe::apps

@@ -48,12 +48,12 @@ double ProgressLine::rate() const {
   return passed.count() > 0 ? static_cast<double>(done_ - already_) / passed.count() : 0.0;
 }
 
-void ProgressLine::update(int64_t done, const std::string& details) {
+void ProgressLine::update(int64_t done, const std::function<std::string()>& details) {
   done_ = done;
   const auto now = Clock::now();
   if (now - drawn_ < (terminal_ ? Clock::duration(kTerminalPause) : Clock::duration(kLogPause))) return;
   drawn_ = now;
-  draw(details);
+  draw(details ? details() : "");
 }
 
 void ProgressLine::draw(const std::string& details) {

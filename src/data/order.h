@@ -30,9 +30,6 @@ struct RowPlan {
 RowPlan plan_row(const AugmentOptions& options, uint64_t seed, int64_t epoch, const std::vector<int64_t>& order,
                  int64_t position);
 
-/// @throws core::Error where `drop_last` leaves no batch, or a batch has no row for each rank.
-int64_t batch_count(const Dataset& dataset, const LoaderOptions& options);
-
 /// Samples that follow one another.
 struct Span {
   int64_t first;  ///< position in the epoch

@@ -60,10 +60,12 @@ at::Tensor queue_copy(const at::Tensor& tensor) {
   return host.copy_(tensor, /*non_blocking=*/true);
 }
 
+at::Tensor to_bytes(const at::Tensor& probabilities) { return (probabilities * 255).round().to(at::kByte); }
+
 /// uint8 [H, W] each of probabilities [1, 1, H, W], in one copy.
 std::vector<at::Tensor> queue_maps(const std::vector<at::Tensor>& probabilities) {
   std::vector<at::Tensor> flat;
-  for (const auto& p : probabilities) flat.push_back((p * 255).round().to(at::kByte).flatten());
+  for (const auto& p : probabilities) flat.push_back(to_bytes(p).flatten());
   const auto bytes = queue_copy(at::cat(flat));
   std::vector<at::Tensor> maps;
   int64_t first = 0;
@@ -102,9 +104,12 @@ at::Tensor Predictor::upload(const std::vector<PredictorInput>& images, std::siz
     const auto& pixels = image.resized[scale];
     row = std::copy_n(pixels.const_data_ptr<uint8_t>(), pixels.numel(), row);
   }
+  return to_input(batch_bssc.to(device_, /*non_blocking=*/true).permute({0, 3, 1, 2}));
+}
+
+at::Tensor Predictor::to_input(const at::Tensor& images_b3ss) const {
   const auto format = engine_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  const auto on_device = batch_bssc.to(device_, /*non_blocking=*/true).permute({0, 3, 1, 2});
-  return model::to_unit_range(on_device).contiguous(format);
+  return model::to_unit_range(images_b3ss).contiguous(format);
 }
 
 /// [B, 1, h, w]; `routings` are set where they are still empty.
@@ -142,6 +147,13 @@ PredictedBatch Predictor::predict(const std::vector<PredictorInput>& images) {
   batch.copied_.emplace(device_.type());
   batch.copied_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
   return batch;
+}
+
+at::Tensor Predictor::predict_resized(const at::Tensor& images_b3ss) {
+  const at::NoGradGuard no_grad;
+  model_->eval();
+  std::vector<moe::Routing> routings;
+  return to_bytes(finest_logits(to_input(images_b3ss), routings).sigmoid()).squeeze(1);
 }
 
 Predictor load_predictor(const fs::path& step_folder, c10::Device device, const TestTimeOptions& test_time) {

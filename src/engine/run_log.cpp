@@ -36,12 +36,17 @@ void add_scalars(const Json& object, const std::string& prefix, std::vector<tfev
   }
 }
 
+std::string group_of(const std::string& key, const Json& line) {
+  const auto resolution = line.value("val_resolution", "original");
+  return key == "val" && resolution != "original" ? "val_" + resolution : key;
+}
+
 }  // namespace
 
 std::vector<tfevents::Scalar> scalars(const Json& line) {
   auto train = Json::object(), others = Json::object();
   for (const auto& [key, value] : line.items()) {
-    if (key != "step" && key != "epoch") (value.is_object() ? others : train)[key] = value;
+    if (key != "step" && key != "epoch") (value.is_object() ? others : train)[group_of(key, line)] = value;
   }
   std::vector<tfevents::Scalar> found;
   add_scalars(train, "train/", found);

@@ -7,17 +7,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codmoe/metrics/batch_scores.h"
 #include "codmoe/metrics/registry.h"
 
 namespace codmoe::engine {
 
 namespace {
 
-/// Of those that a validation computes.
-const metrics::Column* find_column(const std::string& name) {
-  const auto& columns = metrics::columns();
-  const auto found = std::ranges::find_if(columns, [&](const auto& c) { return c.name == name && !c.extended; });
-  return found == columns.end() ? nullptr : &*found;
+/// Of the scores that a validation computes.
+std::vector<std::string> names_at(ValResolution resolution) {
+  if (resolution == ValResolution::network) return metrics::BatchScores::names();
+  std::vector<std::string> names;
+  for (const auto& column : metrics::columns()) {
+    if (!column.extended) names.push_back(column.name);
+  }
+  return names;
+}
+
+bool is_higher_better(const std::string& name) {
+  return std::ranges::find(metrics::columns(), name, &metrics::Column::name)->higher_is_better;
 }
 
 void begin_anew_for(const std::string& metric, Progress& progress) {
@@ -32,13 +40,14 @@ void begin_anew_for(const std::string& metric, Progress& progress) {
 }  // namespace
 
 void EngineOptions::check() const {
-  if (find_column(best) != nullptr) return;
-  std::vector<std::string> names;
-  for (const auto& column : metrics::columns()) {
-    if (!column.extended) names.push_back(column.name);
-  }
-  throw core::BadOption("best",
-                        fmt::format("'{}' is no score of a validation; allowed are {}", best, fmt::join(names, ", ")));
+  const auto names = names_at(val_resolution);
+  if (std::ranges::find(names, best) != names.end()) return;
+  throw core::BadOption("best", fmt::format("'{}' is no score of a validation with val_resolution: {}; allowed are {}",
+                                            best, core::name_of(val_resolution), fmt::join(names, ", ")));
+}
+
+std::string best_metric(const EngineOptions& options) {
+  return options.best + (options.val_resolution == ValResolution::network ? " at network resolution" : "");
 }
 
 void forget_best(Progress& progress) {
@@ -46,10 +55,10 @@ void forget_best(Progress& progress) {
   progress.since_best = 0;
 }
 
-bool note_validation(Progress& progress, const metrics::Summary& summary, const EngineOptions& options) {
-  if (progress.best_metric != options.best) begin_anew_for(options.best, progress);
-  const double score = summary.at(options.best);
-  const bool higher = find_column(options.best)->higher_is_better;
+bool note_validation(Progress& progress, const Scores& scores, const EngineOptions& options) {
+  if (const auto metric = best_metric(options); progress.best_metric != metric) begin_anew_for(metric, progress);
+  const double score = scores.at(options.best);
+  const bool higher = is_higher_better(options.best);
   const bool first = progress.best_step < 0 && !std::isnan(score);
   const bool better = first || (higher ? score > progress.best_score : score < progress.best_score);
   progress.since_best = better ? 0 : progress.since_best + 1;

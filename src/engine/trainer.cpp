@@ -17,14 +17,11 @@
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
-#include "codmoe/engine/selection.h"
 #include "codmoe/engine/signals.h"
 #include "codmoe/engine/skips.h"
 #include "codmoe/engine/step_memory.h"
 #include "codmoe/engine/warm_start.h"
-#include "codmoe/metrics/registry.h"
 #include "codmoe/nn/weights.h"
-#include "prediction_images.h"
 #include "random_state.h"
 
 namespace codmoe::engine {
@@ -34,13 +31,13 @@ namespace {
 namespace fs = std::filesystem;
 using core::Json;
 
-std::shared_ptr<const data::Dataset> open_dataset(const data::DatasetOptions& options) {
-  return options.dir.empty() ? nullptr : std::make_shared<const data::Dataset>(options);
-}
-
 std::shared_ptr<const data::Dataset> open_training_set(const data::DatasetOptions& options) {
   if (options.dir.empty()) throw core::UsageError("data.train.dir must name a folder with Imgs/ and GT/; it is empty");
-  return open_dataset(options);
+  return std::make_shared<const data::Dataset>(options);
+}
+
+std::unique_ptr<Validator> make_validator(const TrainOptions& options, c10::Device device, const Ranks& ranks) {
+  return options.data.val.dir.empty() ? nullptr : std::make_unique<Validator>(options, device, ranks);
 }
 
 /// Seeds first, so that initial weights depend on the seed alone. One that is not `fresh` gets other weights at once,
@@ -75,15 +72,6 @@ std::string load_text(const std::vector<moe::LoadMeter>& meters) {
     layers.push_back(fmt::format("{}", fmt::join(percent, "/")));
   }
   return layers.empty() ? "" : fmt::format("load {} %", fmt::join(layers, " "));
-}
-
-/// The scores that a table shows.
-Json headline_json(const metrics::Summary& summary) {
-  auto scores = Json::object();
-  for (std::size_t i = 0; i < metrics::columns().size(); ++i) {
-    if (metrics::columns()[i].headline) scores[metrics::columns()[i].name] = summary.values[i];
-  }
-  return scores;
 }
 
 /// What state.json can't hold is said before the first step, not after it.
@@ -126,8 +114,8 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       device_(device),
       ranks_(std::move(ranks)),
       train_(open_training_set(options.data.train)),
-      val_(open_dataset(options.data.val)),
       lock_(ranks_.leads() ? std::make_unique<RunLock>(folder_) : nullptr),
+      validator_(make_validator(options, device, ranks_)),
       batches_(data::make_batch_source(train_, options_.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device, options.data.on_error)),
       kept_bytes_(bytes_on(device)),
@@ -154,7 +142,7 @@ void Trainer::resume(const fs::path& step_folder) {
 }
 
 int64_t Trainer::steps_per_epoch() const {
-  return (batches_->batches_per_epoch() + options_.engine.accumulate - 1) / options_.engine.accumulate;
+  return engine::steps_per_epoch(batches_->batches_per_epoch(), options_.engine.accumulate);
 }
 
 void Trainer::run() {
@@ -193,7 +181,7 @@ void Trainer::train() {
   const auto total = train_->size() * options_.schedule.epochs;
   const auto already = train_->size() * progress_.epoch + progress_.batch * options_.data.loader.batch_size;
   core::ProgressLine line("training", total, "images", already);
-  if (progress_.unvalidated && val_) {
+  if (progress_.unvalidated && validator_) {
     finish_validation(ranks_.ask_leader([&] { return checkpoints().has(progress_.step); }));  // the run ended in it
   }
   while (progress_.epoch < options_.schedule.epochs && !stopped_early()) {
@@ -206,7 +194,7 @@ void Trainer::train() {
   }
   if (progress_.epoch < options_.schedule.epochs) {
     spdlog::info("stopped after epoch {}: no better {} in {} validations (engine.patience)", progress_.epoch,
-                 options_.engine.best, progress_.since_best);
+                 progress_.best_metric, progress_.since_best);
   }
 }
 
@@ -262,7 +250,7 @@ void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   losses_ = losses_.defined() ? losses_ + counted : counted;
   if (progress_.step % options_.engine.log_every == 0) log_step(line.rate());
   const auto images = std::min(progress_.batch * options_.data.loader.batch_size, train_->size());
-  line.update(train_->size() * progress_.epoch + images, progress_text());
+  line.update(train_->size() * progress_.epoch + images, [this] { return progress_text(); });
 }
 
 void Trainer::log_step(double images_per_s) {
@@ -293,7 +281,7 @@ void Trainer::finish_epoch() {
     return progress_.epoch % every == 0 || progress_.epoch == options_.schedule.epochs;
   };
   const bool saves = due(options_.engine.save_every);
-  progress_.unvalidated = val_ && due(options_.engine.val_every);
+  progress_.unvalidated = validator_ && due(options_.engine.val_every);
   Json line = {{"step", progress_.step}, {"epoch", progress_.epoch}, {"moe", take_loads()}};
   if (options_.data.on_error == data::OnError::skip) line["replaced_samples"] = take_replaced();
   log(line);
@@ -302,14 +290,15 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::finish_validation(bool saved) {
-  const auto summary = validate();
-  const bool best = note_validation(progress_, summary, options_.engine);
+  const auto scores = validate();
+  const bool best = note_validation(progress_, scores, options_.engine);
   progress_.unvalidated = false;
-  auto scores = headline_json(summary);
-  scores[options_.engine.best] = summary.at(options_.engine.best);
-  log({{"step", progress_.step}, {"epoch", progress_.epoch}, {"val", scores}});
-  spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, options_.engine.best,
-               summary.at(options_.engine.best), best ? ", the best so far" : "");
+  log({{"step", progress_.step},
+       {"epoch", progress_.epoch},
+       {"val", logged_scores(scores, options_.engine)},
+       {"val_resolution", core::name_of(options_.engine.val_resolution)}});
+  spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, progress_.best_metric,
+               scores.at(options_.engine.best), best ? ", the best so far" : "");
   const bool saves = !saved && (best || stopped_early());
   if (saves) save();
   if (ranks_.leads() && (saved || saves)) checkpoints().note_validation(progress_, best, options_.engine.keep_last);
@@ -349,14 +338,13 @@ void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::
   before = names;
 }
 
-metrics::Summary Trainer::validate() {
+Scores Trainer::validate() {
   step_.share_running_statistics();
   const AveragedWeights averaged(step_.average());
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
-  report::Evaluation evaluation;
-  evaluate_dataset(predictor, "val", *val_, options_.data.loader.batch_size, evaluation);
-  if (log_) log_->write(progress_.step, prediction_images(predictor, *val_, options_.engine.log_images));
-  return evaluation.dataset("val").summary();
+  auto scores = validator_->scores(predictor);
+  if (log_) log_->write(progress_.step, validator_->pictures(predictor));
+  return scores;
 }
 
 void Trainer::save() {

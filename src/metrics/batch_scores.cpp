@@ -78,9 +78,9 @@ at::Tensor count_levels(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) 
 
 // float64 [B, 256]: what each grey level stands for, stretched to the image's own minimum and maximum.
 at::Tensor level_values(const at::Tensor& pred_bhw) {
-  // Divided on the CPU: on CUDA LibTorch multiplies by 1/255 instead, and a level at a threshold falls on its other
-  // side.
-  const auto values = (at::arange(256, at::kDouble) / 255).to(pred_bhw.device());
+  // By a tensor: for a number LibTorch multiplies by 1/255 on CUDA, and a level at a threshold falls on its other side.
+  const auto levels = at::arange(256, pred_bhw.options().dtype(at::kDouble));
+  const auto values = levels / at::full_like(levels, 255);
   const auto flat = pred_bhw.flatten(1);
   const auto value_of = [&](const at::Tensor& level_b1) { return values.take(level_b1.to(at::kLong)); };
   const auto min = value_of(flat.amin(1, true)), max = value_of(flat.amax(1, true));
@@ -184,7 +184,9 @@ void check(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
               "predictions and masks must be uint8 on one device");
 }
 
-constexpr std::array mean_names{"Smeasure", "wFmeasure", "MAE", "IoU", "adpEm", "adpFm"};
+// Means over images, then of the mean curves.
+constexpr std::array score_names{"Smeasure", "wFmeasure", "MAE",    "IoU",   "adpEm",
+                                 "adpFm",    "meanEm",    "meanFm", "maxEm", "maxFm"};
 
 }  // namespace
 
@@ -227,14 +229,29 @@ void BatchScores::add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
   n_ += pred_bhw.size(0);
 }
 
+std::vector<std::string> BatchScores::names() { return {score_names.begin(), score_names.end()}; }
+
+void BatchScores::add_up(dist::Group& group) {
+  constexpr auto means = static_cast<int64_t>(mean_names.size());
+  const auto row = at::zeros({1 + means + 2 * 256}, at::kDouble);
+  if (n_ > 0) {
+    row[0].fill_(n_);
+    row.narrow(0, 1, means).copy_(sums_);
+    row.narrow(0, 1 + means, 2 * 256).copy_(curve_sums_.flatten());
+  }
+  group.sum(row);
+  n_ = static_cast<int64_t>(row[0].item<double>());
+  sums_ = row.narrow(0, 1, means);
+  curve_sums_ = row.narrow(0, 1 + means, 2 * 256).view({2, 256});
+}
+
 std::map<std::string, double> BatchScores::summary() const {
   if (n_ == 0) throw core::Error("no image was scored");
   const auto curves = curve_sums_ / n_;
   const auto host = at::cat({sums_ / n_, curves.mean(1), curves.amax(1)}).cpu();
   const auto* value = host.const_data_ptr<double>();
   std::map<std::string, double> scores;
-  for (const char* name : mean_names) scores[name] = *value++;
-  for (const char* name : {"meanEm", "meanFm", "maxEm", "maxFm"}) scores[name] = *value++;
+  for (const char* name : score_names) scores[name] = *value++;
   return scores;
 }
 

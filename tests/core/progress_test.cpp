@@ -65,9 +65,12 @@ TEST(ProgressLine, RedrawsOnATerminalAndClearsAtTheEnd) {
   const Terminal terminal;
   {
     ProgressLine line("reading", 8, "pairs", 2);
-    line.update(3);  // too soon to be drawn
+    line.update(3, [] {
+      ADD_FAILURE() << "asked for what is not drawn yet";
+      return "";
+    });
     std::this_thread::sleep_for(std::chrono::milliseconds(110));
-    line.update(4, "loss 1.5");
+    line.update(4, [] { return "loss 1.5"; });
     const auto text = terminal.read();
     EXPECT_TRUE(text.starts_with("\r\x1b[2Kreading [============            ] 4/8  loss 1.5  ")) << text;
     EXPECT_NE(text.find(" pairs/s  ETA 0:00"), std::string::npos) << text;
@@ -83,7 +86,7 @@ TEST(ProgressLine, StaysOnOneLineOfANarrowTerminal) {
   terminal.set_columns(40);
   ProgressLine line("reading", 8, "pairs");
   std::this_thread::sleep_for(std::chrono::milliseconds(110));
-  line.update(4, "loss 1.5  and much more to say about it all");
+  line.update(4, [] { return "loss 1.5  and much more to say about it all"; });
   const auto text = terminal.read();
   EXPECT_EQ(text, "\r\x1b[2Kreading 4/8  loss 1.5  and much more to");
   EXPECT_EQ(text.size(), 5U + 39U);

@@ -28,6 +28,8 @@ def expected_scalars(file):
         entry = json.loads(line)
         step = entry.pop("step")
         del entry["epoch"]
+        if entry.pop("val_resolution", "original") == "network":
+            entry["val_network"] = entry.pop("val")
         for tag, value in numbers(entry, []):
             scalars.setdefault(tag, []).append((step, struct.unpack("f", struct.pack("f", value))[0]))
     return scalars

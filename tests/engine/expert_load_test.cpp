@@ -55,6 +55,9 @@ TEST(RunLog, ScalarsAreThePathsOfNumbers) {
                                             "moe/0/probability/edge.2", "moe/0/entropy", "moe/0/cv", "moe/0/dead",
                                             "moe/0/decisions"}));
   EXPECT_EQ(scalars(line)[1].value, 0.25);
+  const auto network = scalars({{"step", 7}, {"epoch", 2}, {"val", {{"IoU", 0.25}}}, {"val_resolution", "network"}});
+  ASSERT_EQ(network.size(), 1U);
+  EXPECT_EQ(network[0].tag, "val_network/IoU");
 }
 
 TEST(Predictor, SaysWhatEachImageUsed) {

@@ -13,6 +13,12 @@ double factor(int64_t step, int64_t warmup, int64_t total, double final_lr) {
   return lr_factor({}, final_lr, step, warmup, total, /*steps_per_epoch=*/1);
 }
 
+TEST(Schedule, LastStepOfAnEpochMayHaveFewerBatches) {
+  EXPECT_EQ(steps_per_epoch(6, 2), 3);
+  EXPECT_EQ(steps_per_epoch(7, 2), 4);
+  EXPECT_EQ(steps_per_epoch(1, 4), 1);
+}
+
 TEST(LrFactor, RisesLinearlyThenFallsByACosine) {
   // 10 warmup steps of 111: the cosine runs over steps 10 ... 110.
   EXPECT_DOUBLE_EQ(factor(0, 10, 111, 0.0), 0.1);

@@ -2,20 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <limits>
-
-#include "codmoe/metrics/registry.h"
 
 namespace codmoe::engine {
 namespace {
-
-metrics::Summary summary_of(const std::string& name, double value) {
-  metrics::Summary summary{.n = 1, .values = std::vector<double>(metrics::columns().size(), 0.5), .curves = {}};
-  const auto column = std::ranges::find(metrics::columns(), name, &metrics::Column::name);
-  summary.values[static_cast<std::size_t>(column - metrics::columns().begin())] = value;
-  return summary;
-}
 
 /// Which of `values` were the best so far.
 std::vector<bool> bests(const std::string& metric, const std::vector<double>& values, Progress& progress) {
@@ -24,7 +14,7 @@ std::vector<bool> bests(const std::string& metric, const std::vector<double>& va
   std::vector<bool> found;
   for (const double value : values) {
     ++progress.step;
-    found.push_back(note_validation(progress, summary_of(metric, value), options));
+    found.push_back(note_validation(progress, {{"adpEm", 0.5}, {metric, value}}, options));
   }
   return found;
 }
@@ -55,6 +45,17 @@ TEST(Selection, AnotherMetricBeginsAnew) {
   EXPECT_EQ(progress.best_step, 2);
 }
 
+TEST(Selection, AnotherResolutionBeginsAnew) {
+  Progress progress;
+  bests("IoU", {0.9}, progress);
+  const EngineOptions network{.val_resolution = ValResolution::network};
+  progress.step = 2;
+  EXPECT_TRUE(note_validation(progress, {{"IoU", 0.2}}, network));
+  EXPECT_EQ(progress.best_metric, "IoU at network resolution");
+  EXPECT_FALSE(note_validation(progress, {{"IoU", 0.1}}, network));
+  EXPECT_EQ(progress.best_step, 2);
+}
+
 TEST(Selection, PatienceCountsValidationsBehindTheBest) {
   EngineOptions options;
   options.patience = 2;
@@ -72,6 +73,21 @@ TEST(Selection, ScoreThatValidationsLackIsRefused) {
   for (const auto* name : {"iou", "", "hce"}) {  // the last is computed on request alone
     options.best = name;
     EXPECT_THROW(options.check(), core::BadOption) << name;
+  }
+  for (const auto* name : {"maxFm", "maxdice"}) {
+    options.best = name;
+    EXPECT_NO_THROW(options.check());
+  }
+  options.val_resolution = ValResolution::network;
+  try {
+    options.check();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const core::BadOption& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("'maxdice' is no score of a validation with val_resolution: network; "
+                        "allowed are Smeasure, wFmeasure, MAE, IoU, adpEm, adpFm, meanEm, "),
+              std::string::npos)
+        << error.what();
   }
   options.best = "maxFm";
   EXPECT_NO_THROW(options.check());

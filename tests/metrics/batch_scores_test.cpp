@@ -20,6 +20,8 @@ TEST(BatchScores, BatchesAddUp) {
   apart.add(b.pred_hw.unsqueeze(0), b.mask_hw.unsqueeze(0));
   together.add(at::stack({a.pred_hw, b.pred_hw}), at::stack({a.mask_hw, b.mask_hw}));
   EXPECT_EQ(apart.size(), 2);
+  EXPECT_EQ(apart.summary().size(), BatchScores::names().size());
+  for (const auto& name : BatchScores::names()) EXPECT_TRUE(apart.summary().contains(name)) << name;
   for (const auto& [name, value] : together.summary()) EXPECT_NEAR(apart.summary().at(name), value, 1e-12) << name;
 }
 

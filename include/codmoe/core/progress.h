@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace codmoe::core {
@@ -16,8 +17,8 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  /// `details` stand behind the bar: "loss 1.23  lr 1e-04".
-  void update(int64_t done, const std::string& details = "");
+  /// `details` is asked, each time the line is drawn, for what stands behind the bar: "loss 1.23  lr 1e-04".
+  void update(int64_t done, const std::function<std::string()>& details = {});
   /// Units a second since the construction.
   double rate() const;
   /// Clears the line, so that something else can be printed.

@@ -57,6 +57,9 @@ struct LoaderOptions {
   int64_t largest_side() const;
 };
 
+/// Of an epoch. @throws core::Error where `drop_last` leaves none, or a batch has no row for each rank.
+int64_t batch_count(const Dataset& dataset, const LoaderOptions& options);
+
 /// Where decoded samples are kept between epochs. The batches are the same bytes wherever that is; on a CUDA device
 /// other ones than on the CPU, since it interpolates without OpenCV's rounding.
 enum class Cache {

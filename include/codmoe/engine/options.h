@@ -29,6 +29,14 @@ constexpr auto enum_names(GraphUse) {
   return core::names<GraphUse>({{"auto", GraphUse::automatic}, {"off", GraphUse::off}});
 }
 
+enum class ValResolution {
+  original,  ///< maps and masks at the photographs' own size, files decoded each time: what codmoe-eval reports
+  network    ///< at the network's input size, on the device, where the set is kept
+};
+constexpr auto enum_names(ValResolution) {
+  return core::names<ValResolution>({{"original", ValResolution::original}, {"network", ValResolution::network}});
+}
+
 struct DataOptions {
   data::DatasetOptions train;
   data::DatasetOptions val;  ///< `dir` empty: no validation
@@ -75,8 +83,9 @@ struct EngineOptions {
   bool channels_last = true;   ///< memory format of weights and activations
   bool deterministic = false;  ///< the same numbers on every run, at some cost on CUDA
   GraphUse graph = GraphUse::automatic;
-  int64_t accumulate = 1;    ///< batches an optimizer step
-  int64_t val_every = 1;     ///< epochs between validations; the last epoch always is
+  int64_t accumulate = 1;  ///< batches an optimizer step
+  int64_t val_every = 1;   ///< epochs between validations; the last epoch always is
+  ValResolution val_resolution = ValResolution::original;
   int64_t save_every = 1;    ///< epochs between checkpoints; the last epoch always is
   int64_t keep_last = 2;     ///< newest checkpoints kept, `best` beside them
   std::string best = "IoU";  ///< score of the validation that the `best` checkpoint is chosen by
@@ -95,6 +104,7 @@ struct EngineOptions {
     visit("graph", graph);
     visit("accumulate", accumulate, core::at_least(1));
     visit("val_every", val_every, core::at_least(1));
+    visit("val_resolution", val_resolution);
     visit("save_every", save_every, core::at_least(1));
     visit("keep_last", keep_last, core::at_least(1));
     visit("best", best);
@@ -105,7 +115,7 @@ struct EngineOptions {
     visit("ema", ema);
     visit("ranks", ranks);
   }
-  /// @throws core::BadOption for a `best` that validations don't compute.
+  /// @throws core::BadOption for a `best` that validations of this resolution don't compute.
   void check() const;
 };
 

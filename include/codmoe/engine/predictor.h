@@ -52,12 +52,17 @@ class Predictor {
   /// as far as the model's layers don't.
   PredictedBatch predict(const std::vector<PredictorInput>& images);
 
+  /// uint8 [B, S, S] on the device: the same of images uint8 [B, 3, S, S] there, at their own size and without
+  /// test-time augmentation. Queues likewise.
+  at::Tensor predict_resized(const at::Tensor& images_b3ss);
+
   /// The model's MoE layers.
   const std::vector<report::ExpertLayer>& layers() const { return layers_; }
   const TestTimeOptions& test_time() const { return test_time_; }
 
  private:
   at::Tensor upload(const std::vector<PredictorInput>& images, std::size_t scale) const;
+  at::Tensor to_input(const at::Tensor& images_b3ss) const;
   at::Tensor finest_logits(const at::Tensor& batch_b3ss, std::vector<moe::Routing>& routings);
 
   model::Detector model_;

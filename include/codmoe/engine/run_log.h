@@ -31,7 +31,7 @@ class RunLog {
 };
 
 /// The numbers of a line by their path: {"loss": 1, "val": {"IoU": 2}} gives train/loss and val/IoU. Step and epoch are
-/// TensorBoard's axis, not values.
+/// TensorBoard's axis, not values. Scores with "val_resolution": "network" are another curve: val_network/IoU.
 std::vector<tfevents::Scalar> scalars(const core::Json& line);
 
 /// The scores of the validation after `step`, from the run's metrics.jsonl: {"IoU": …}; empty where there was none.

@@ -10,6 +10,11 @@ namespace codmoe::engine {
 /// Parts of a model that may have learning-rate curves of their own, by ParameterGroup::part.
 inline constexpr std::array<const char*, 2> model_parts{"model", "backbone"};
 
+/// Optimizer steps of an epoch, `accumulate` batches each; the last may have fewer.
+constexpr int64_t steps_per_epoch(int64_t batches, int64_t accumulate) {
+  return (batches + accumulate - 1) / accumulate;
+}
+
 /// Where a step stands in its run.
 struct StepValues {
   int64_t step = 0;                                   ///< steps done before it

@@ -8,10 +8,10 @@
 
 #include "codmoe/core/progress.h"
 #include "codmoe/engine/checkpoint.h"
-#include "codmoe/engine/predictor.h"
 #include "codmoe/engine/run_lock.h"
 #include "codmoe/engine/run_log.h"
 #include "codmoe/engine/train_step.h"
+#include "codmoe/engine/validator.h"
 
 namespace codmoe::engine {
 
@@ -60,7 +60,7 @@ class Trainer {
   core::Json take_loads();
   /// Not where they are those of the epoch before.
   void warn_of_rare_experts(const moe::LoadReport& report, const report::ExpertLayer& layer);
-  metrics::Summary validate();
+  Scores validate();
   CheckpointStore checkpoints() const { return CheckpointStore(folder_ / "checkpoints"); }
   void save();
   void log(const core::Json& line) {
@@ -73,8 +73,9 @@ class Trainer {
   std::filesystem::path folder_;
   c10::Device device_;
   Ranks ranks_;
-  std::shared_ptr<const data::Dataset> train_, val_;
-  std::unique_ptr<RunLock> lock_;  // the leader's, as is the log
+  std::shared_ptr<const data::Dataset> train_;
+  std::unique_ptr<RunLock> lock_;         // the leader's, as is the log
+  std::unique_ptr<Validator> validator_;  // null without a validation set
   std::unique_ptr<data::BatchSource> batches_;
   int64_t kept_bytes_;  // of the GPU, by samples that stay there
   model::Detector model_;

@@ -7,6 +7,9 @@
 #include <map>
 #include <string>
 
+#include "codmoe/dist/group.h"
+#include <vector>
+
 namespace codmoe::metrics {
 
 /// Means over images of Smeasure, wFmeasure, MAE, IoU and adaptive, mean and maximal Em and Fm, with the definitions of
@@ -19,9 +22,15 @@ class BatchScores {
   /// @throws c10::Error for other shapes, types or devices
   void add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw);
 
+  /// Takes in what the other ranks added, on each of them; one may have added nothing.
+  void add_up(dist::Group& group);
+
   int64_t size() const { return n_; }
 
-  /// By the names of columns(). @throws core::Error where nothing was added
+  /// Of what summary() has: names of columns().
+  static std::vector<std::string> names();
+
+  /// By names(). @throws core::Error where nothing was added
   std::map<std::string, double> summary() const;
 
  private:
