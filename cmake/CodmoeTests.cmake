@@ -54,7 +54,7 @@ endfunction()
 # `cmake --build … --target endurance`: the tests of tests/endurance at full length, about half an hour on two cores.
 function(codmoe_endurance_target)
   add_custom_target(endurance
-    COMMAND "${CMAKE_COMMAND}" -E env CODMOE_KILLS=50 CODMOE_SOAK_STEPS=20000 $<TARGET_FILE:codmoe-endurance-tests>
+    COMMAND "${CMAKE_COMMAND}" -E env CODMOE_KILLS=50 CODMOE_RANK_KILLS=6 CODMOE_SOAK_STEPS=20000 $<TARGET_FILE:codmoe-endurance-tests>
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" USES_TERMINAL DEPENDS codmoe-endurance-tests codmoe-train)
 endfunction()
 

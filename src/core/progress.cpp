@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace codmoe::core {
 
@@ -29,6 +30,20 @@ std::string format_duration(double seconds) {
   const auto hours = whole / 3600, minutes = whole / 60 % 60;
   return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60)
                    : fmt::format("{}:{:02}", minutes, whole % 60);
+}
+
+void Rate::pause() {
+  if (running_since_) passed_ += Clock::now() - *running_since_;
+  running_since_.reset();
+}
+
+double Rate::take() {
+  const bool running = running_since_.has_value();
+  pause();
+  if (running) start();
+  const auto seconds = std::chrono::duration<double>(std::exchange(passed_, Clock::duration(0))).count();
+  const auto units = static_cast<double>(std::exchange(units_, 0));
+  return seconds > 0 ? units / seconds : 0.0;
 }
 
 ProgressLine::ProgressLine(std::string title, int64_t total, std::string unit, int64_t already)

@@ -214,6 +214,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
   freeze_for_epoch(*model_, step_.optimizer(), options_.model.backbone, progress_.epoch);
   whole_epoch_ = progress_.batch == 0;
   replaced_ = 0;
+  rate_.start();
   batches_->start(progress_.epoch, progress_.batch);
   std::vector<data::Batch> latest;
   for (auto group = next_group(); !group.empty(); group = next_group()) {
@@ -221,6 +222,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
     const auto loss = step_.run(group, schedule().at(progress_.step));
     progress_.step += 1;
     progress_.batch += static_cast<int64_t>(group.size());
+    for (const auto& batch : group) rate_.add(batch.shared_rows);
     after_step(loss, line);
     if (progress_.step % options_.engine.max_skips == 0) {
       stop_after_skips(step_.optimizer(), group, options_.engine.max_skips);
@@ -235,6 +237,7 @@ void Trainer::run_epoch(core::ProgressLine& line) {
     latest = std::move(group);
   }
   if (!latest.empty()) stop_after_skips(step_.optimizer(), latest, options_.engine.max_skips);
+  rate_.pause();
   progress_.epoch += 1;
   progress_.batch = 0;
 }
@@ -248,12 +251,12 @@ void Trainer::after_step(const at::Tensor& loss, core::ProgressLine& line) {
   const auto counted =
       at::stack({at::where(left_out > 0, at::zeros_like(loss), loss), 1 - left_out.to(loss.scalar_type())});
   losses_ = losses_.defined() ? losses_ + counted : counted;
-  if (progress_.step % options_.engine.log_every == 0) log_step(line.rate());
+  if (progress_.step % options_.engine.log_every == 0) log_step();
   const auto images = std::min(progress_.batch * options_.data.loader.batch_size, train_->size());
   line.update(train_->size() * progress_.epoch + images, [this] { return progress_text(); });
 }
 
-void Trainer::log_step(double images_per_s) {
+void Trainer::log_step() {
   shown_loss_ = losses_[0].item<double>() / losses_[1].item<double>();
   losses_.reset();
   const dist::SharedStatistics shared(ranks_.group(), /*norms=*/false);
@@ -264,7 +267,7 @@ void Trainer::log_step(double images_per_s) {
        {"lr", lr_now()},
        {"grad_norm", step_.optimizer().gradient_norm().item<double>()},
        {"balance_coefficient", moe::balance_coefficient(options_.model.moe.balance, progress_.epoch)},
-       {"images_per_s", images_per_s},
+       {"images_per_s", rate_.take()},
        {"skipped", step_.optimizer().skipped().item<double>()},
        {"memory", memory_json(device_)}});
 }
@@ -290,15 +293,17 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::finish_validation(bool saved) {
+  const auto begin = std::chrono::steady_clock::now();
   const auto scores = validate();
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
   const bool best = note_validation(progress_, scores, options_.engine);
   progress_.unvalidated = false;
   log({{"step", progress_.step},
        {"epoch", progress_.epoch},
        {"val", logged_scores(scores, options_.engine)},
        {"val_resolution", core::name_of(options_.engine.val_resolution)}});
-  spdlog::info("epoch {}: validation {} {:.4f}{}", progress_.epoch, progress_.best_metric,
-               scores.at(options_.engine.best), best ? ", the best so far" : "");
+  spdlog::info("epoch {}: validation {} {:.4f}{}, {:.2f} s", progress_.epoch, progress_.best_metric,
+               scores.at(options_.engine.best), best ? ", the best so far" : "", passed.count());
   const bool saves = !saved && (best || stopped_early());
   if (saves) save();
   if (ranks_.leads() && (saved || saves)) checkpoints().note_validation(progress_, best, options_.engine.keep_last);

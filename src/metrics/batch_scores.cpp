@@ -232,7 +232,7 @@ void BatchScores::add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
 std::vector<std::string> BatchScores::names() { return {score_names.begin(), score_names.end()}; }
 
 void BatchScores::add_up(dist::Group& group) {
-  constexpr auto means = static_cast<int64_t>(mean_names.size());
+  constexpr auto means = static_cast<int64_t>(score_names.size()) - 4;  // the others come of the curves
   const auto row = at::zeros({1 + means + 2 * 256}, at::kDouble);
   if (n_ > 0) {
     row[0].fill_(n_);

@@ -101,5 +101,23 @@ TEST(ProgressLine, SaysNothingAtOnceWhereThereIsNoTerminal) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST(Rate, CountsBetweenReadingsWithoutPauses) {
+  using std::chrono::milliseconds;
+  Rate rate;
+  rate.start();
+  rate.add(3);
+  std::this_thread::sleep_for(milliseconds(20));
+  rate.pause();
+  std::this_thread::sleep_for(milliseconds(200));
+  const auto first = rate.take();
+  EXPECT_LE(first, 3 / 0.02);
+  EXPECT_GT(first, 3 / 0.2);  // by the pause alone it would be less
+  EXPECT_EQ(rate.take(), 0);
+  rate.start();
+  std::this_thread::sleep_for(milliseconds(5));
+  rate.add(1);
+  EXPECT_GT(rate.take(), 0);
+}
+
 }  // namespace
 }  // namespace codmoe::core

@@ -37,6 +37,7 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
+  pid_t id() const { return id_; }
   /// The exit code, once it ended by itself.
   std::optional<int> ended() {
     int status = 0;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace codmoe::core {
@@ -32,6 +33,22 @@ class ProgressLine {
   int64_t total_, already_, done_;
   bool terminal_;
   Clock::time_point begin_, drawn_;
+};
+
+/// Units a second of work that pauses: between two readings, the pauses left out.
+class Rate {
+ public:
+  void start() { running_since_ = Clock::now(); }
+  void pause();
+  void add(int64_t units) { units_ += units; }
+  /// Since the last reading. 0 before any time has passed.
+  double take();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> running_since_;
+  Clock::duration passed_{0};
+  int64_t units_ = 0;
 };
 
 /// 75 -> "1:15", 4000 -> "1:06:40".

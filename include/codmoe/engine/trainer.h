@@ -45,7 +45,7 @@ class Trainer {
   void run_epoch(core::ProgressLine& line);
   void after_step(const at::Tensor& loss, core::ProgressLine& line);
   /// Reads from the device what the log's line and the progress line say.
-  void log_step(double images_per_s);
+  void log_step();
   std::string progress_text() const;
   bool stopped_early() const;
   std::string explain_out_of_memory() const;
@@ -83,6 +83,7 @@ class Trainer {
   Progress progress_;
   std::unique_ptr<RunLog> log_;
   at::Tensor losses_;  // since the last line of the log, on the device: sum and number of steps that were not left out
+  core::Rate rate_;    // of all ranks' images, validation and checkpoints between epochs left out
   int64_t replaced_ = 0;              // of this epoch
   bool whole_epoch_ = true;           // the loads of an epoch that was resumed are those of its rest
   std::optional<double> shown_loss_;  // the mean that was read last
