@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <c10/util/Exception.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -14,6 +15,13 @@ namespace codmoe::dist {
 namespace {
 
 constexpr auto* kSameVariables = "are all ranks started, with the same MASTER_ADDR and MASTER_PORT?";
+
+/// c10d logs each lost connection with a backtrace, from every rank: what matters of it is in the errors here, and in
+/// the line of a Watch. Who wants the rest sets TORCH_CPP_LOG_LEVEL, PyTorch's own variable.
+void quieten_c10d() {
+  constexpr int kFatal = 3;
+  if (!environment_variable("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatal;
+}
 
 c10d::TCPStoreOptions options_of(const Place& place, std::chrono::seconds timeout) {
   c10d::TCPStoreOptions options;
@@ -68,6 +76,7 @@ void wait_for_all(c10d::Store& store, const Place& place, std::chrono::seconds t
 }  // namespace
 
 c10::intrusive_ptr<c10d::Store> connect(const Place& place, std::chrono::seconds timeout) {
+  quieten_c10d();
   auto store = c10::make_intrusive<c10d::PrefixStore>(fmt::format("codmoe/{}", place.restart), reach(place, timeout));
   wait_for_all(*store, place, timeout);
   return store;
