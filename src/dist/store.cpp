@@ -9,6 +9,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "codmoe/core/error.h"
+#include "probe.h"
 
 namespace codmoe::dist {
 
@@ -23,28 +24,25 @@ void quieten_c10d() {
   if (!environment_variable("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatal;
 }
 
-c10d::TCPStoreOptions options_of(const Place& place, std::chrono::seconds timeout) {
+c10::intrusive_ptr<c10d::Store> serve_or_reach(const Place& place, std::chrono::seconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = place.master_port;
   options.isServer = place.rank == 0 && !place.agent_store;
   options.timeout = timeout;
-  return options;
-}
-
-c10::intrusive_ptr<c10d::Store> reach(const Place& place, std::chrono::seconds timeout) {
-  const auto options = options_of(place, timeout);
   try {
-    return c10::make_intrusive<c10d::TCPStore>(place.master_host, options);
-  } catch (const std::exception&) {
-    if (options.isServer) {
-      throw core::Error(
-          fmt::format("rank 0: port {} can not be served on this machine; another run may have it: set "
-                      "another MASTER_PORT for all ranks",
-                      place.master_port));
+    if (options.isServer || wait_for_answer(place, timeout)) {
+      return c10::make_intrusive<c10d::TCPStore>(place.master_host, options);
     }
-    throw core::Error(fmt::format("rank {}: no answer from {}:{} in {} s; {}", place.rank, place.master_host,
-                                  place.master_port, timeout.count(), kSameVariables));
+  } catch (const c10::Error&) {  // what it says is for developers of c10d
   }
+  if (options.isServer) {
+    throw core::Error(
+        fmt::format("rank 0: port {} can not be served on this machine; another run may have it: set another "
+                    "MASTER_PORT for all ranks",
+                    place.master_port));
+  }
+  throw core::Error(fmt::format("rank {}: no answer from {}:{} in {} s; {}", place.rank, place.master_host,
+                                place.master_port, timeout.count(), kSameVariables));
 }
 
 std::string key_of(int64_t rank) { return fmt::format("present/{}", rank); }
@@ -77,7 +75,8 @@ void wait_for_all(c10d::Store& store, const Place& place, std::chrono::seconds t
 
 c10::intrusive_ptr<c10d::Store> connect(const Place& place, std::chrono::seconds timeout) {
   quieten_c10d();
-  auto store = c10::make_intrusive<c10d::PrefixStore>(fmt::format("codmoe/{}", place.restart), reach(place, timeout));
+  auto store =
+      c10::make_intrusive<c10d::PrefixStore>(fmt::format("codmoe/{}", place.restart), serve_or_reach(place, timeout));
   wait_for_all(*store, place, timeout);
   return store;
 }
