@@ -60,7 +60,7 @@ std::optional<Verdict> Judge::silent() const {
 }
 
 bool Judge::is_still(int64_t rank) const {
-  return at(rank).still > limits_.patience && at(rank).pulse.doing == Doing::works;
+  return is_alive(rank) && at(rank).pulse.doing == Doing::works && at(rank).still > limits_.patience;
 }
 
 std::optional<Verdict> Judge::stuck() const {

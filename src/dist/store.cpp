@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <c10/util/Exception.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "codmoe/core/error.h"
+#include "probe.h"
 
 namespace codmoe::dist {
 
@@ -15,28 +17,32 @@ namespace {
 
 constexpr auto* kSameVariables = "are all ranks started, with the same MASTER_ADDR and MASTER_PORT?";
 
-c10d::TCPStoreOptions options_of(const Place& place, std::chrono::seconds timeout) {
+/// c10d logs each lost connection with a backtrace, from every rank: what matters of it is in the errors here, and in
+/// the line of a Watch. Who wants the rest sets TORCH_CPP_LOG_LEVEL, PyTorch's own variable.
+void quieten_c10d() {
+  constexpr int kFatal = 3;
+  if (!environment_variable("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatal;
+}
+
+c10::intrusive_ptr<c10d::Store> serve_or_reach(const Place& place, std::chrono::seconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = place.master_port;
   options.isServer = place.rank == 0 && !place.agent_store;
   options.timeout = timeout;
-  return options;
-}
-
-c10::intrusive_ptr<c10d::Store> reach(const Place& place, std::chrono::seconds timeout) {
-  const auto options = options_of(place, timeout);
   try {
-    return c10::make_intrusive<c10d::TCPStore>(place.master_host, options);
-  } catch (const std::exception&) {
-    if (options.isServer) {
-      throw core::Error(
-          fmt::format("rank 0: port {} can not be served on this machine; another run may have it: set "
-                      "another MASTER_PORT for all ranks",
-                      place.master_port));
+    if (options.isServer || wait_for_answer(place, timeout)) {
+      return c10::make_intrusive<c10d::TCPStore>(place.master_host, options);
     }
-    throw core::Error(fmt::format("rank {}: no answer from {}:{} in {} s; {}", place.rank, place.master_host,
-                                  place.master_port, timeout.count(), kSameVariables));
+  } catch (const c10::Error&) {  // what it says is for developers of c10d
   }
+  if (options.isServer) {
+    throw core::Error(
+        fmt::format("rank 0: port {} can not be served on this machine; another run may have it: set another "
+                    "MASTER_PORT for all ranks",
+                    place.master_port));
+  }
+  throw core::Error(fmt::format("rank {}: no answer from {}:{} in {} s; {}", place.rank, place.master_host,
+                                place.master_port, timeout.count(), kSameVariables));
 }
 
 std::string key_of(int64_t rank) { return fmt::format("present/{}", rank); }
@@ -68,7 +74,9 @@ void wait_for_all(c10d::Store& store, const Place& place, std::chrono::seconds t
 }  // namespace
 
 c10::intrusive_ptr<c10d::Store> connect(const Place& place, std::chrono::seconds timeout) {
-  auto store = c10::make_intrusive<c10d::PrefixStore>(fmt::format("codmoe/{}", place.restart), reach(place, timeout));
+  quieten_c10d();
+  auto store =
+      c10::make_intrusive<c10d::PrefixStore>(fmt::format("codmoe/{}", place.restart), serve_or_reach(place, timeout));
   wait_for_all(*store, place, timeout);
   return store;
 }

@@ -71,6 +71,15 @@ TEST_F(JudgeTest, TheRankThatIsLeastFarIsStuck) {
   EXPECT_EQ(verdict->speaker, 0);
 }
 
+TEST_F(JudgeTest, ARankThatIsAboutToBeSilentIsNotCalledStuck) {
+  after(seconds(1), all_, all_);
+  after(seconds(18), all_, {true, false, true});
+  EXPECT_FALSE(after(seconds(10), {true, false, true}, {true, false, true}));
+  const auto verdict = after(seconds(1), {true, false, true}, {true, false, true});
+  ASSERT_TRUE(verdict);
+  EXPECT_NE(verdict->line.find("has not answered for 11 s"), std::string::npos) << verdict->line;
+}
+
 TEST_F(JudgeTest, ARankThatWaitsIsNotStuckHoweverFarItIs) {
   after(seconds(1), all_, {false, true, true});
   pulse(0).doing = pulse(2).doing = Doing::waits;

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -57,31 +56,36 @@ TEST(LocalRank, Role) {
 }
 
 /// A launcher of two ranks, as a process.
-class LaunchTest : public testing::Test {
- protected:
-  void launch(const std::string& role) {
-    launcher_.emplace(folder_ / "log", [&] {
-      core::init_log("warn");
-      ::setenv(kRole, role.c_str(), 1);
-      ::setenv(kFolder, folder_.path().c_str(), 1);
-      std::string name = "codmoe-dist-tests", filter = "--gtest_filter=LocalRank.Role", brief = "--gtest_brief=1";
-      char* argv[] = {name.data(), filter.data(), brief.data(), nullptr};
-      return run_local_ranks(2, argv, {.to_end_alone = milliseconds(200), .to_end_asked = milliseconds(300)});
-    });
-  }
+class Launcher {
+ public:
+  explicit Launcher(const std::string& role) : process_(folder_ / "log", [&] { return launch(role); }) {}
+
+  test::RankProcess& process() { return process_; }
   /// The process of a rank, once it is ready.
-  pid_t process_of(int64_t rank) {
-    EXPECT_TRUE(test::wait_for([&] { return std::filesystem::exists(mark_of(folder_, rank)); })) << launcher_->log();
-    return std::stoi(test::text_of(mark_of(folder_, rank)));
+  pid_t rank(int64_t number) const {
+    EXPECT_TRUE(test::wait_for([&] { return std::filesystem::exists(mark_of(folder_, number)); })) << process_.log();
+    return std::stoi(test::text_of(mark_of(folder_, number)));
   }
-  std::string errors() const {
-    const auto log = launcher_->log();
+  /// It ends with `code`, and `error` is all that it says.
+  void expect_end(int code, const std::string& error) {
+    EXPECT_EQ(process_.wait(), code) << process_.log();
+    const auto log = process_.log();
     const auto at = log.find("error ");
-    return at == std::string::npos ? "" : log.substr(at);
+    EXPECT_EQ(at == std::string::npos ? "" : log.substr(at), error);
+  }
+
+ private:
+  int launch(const std::string& role) const {
+    core::init_log("warn");
+    ::setenv(kRole, role.c_str(), 1);
+    ::setenv(kFolder, folder_.path().c_str(), 1);
+    std::string name = "codmoe-dist-tests", filter = "--gtest_filter=LocalRank.Role", brief = "--gtest_brief=1";
+    char* argv[] = {name.data(), filter.data(), brief.data(), nullptr};
+    return run_local_ranks(2, argv, {.to_end_alone = milliseconds(200), .to_end_asked = milliseconds(300)});
   }
 
   test::TemporaryFolder folder_;
-  std::optional<test::RankProcess> launcher_;
+  test::RankProcess process_;
 };
 
 /// The letter of /proc for what a process does: T is stopped; Z or nothing: it is dead.
@@ -91,45 +95,33 @@ char state_of(pid_t process) {
   return at == std::string::npos ? 'Z' : text[at + 2];
 }
 
-TEST_F(LaunchTest, RanksMeetAtTheLaunchersStore) {
-  launch("meet");
-  EXPECT_EQ(launcher_->wait(), 0) << launcher_->log();
-  EXPECT_EQ(errors(), "");
+TEST(Launch, ExitCodesArePassedOnAndTheFirstFailureIsNamedAndEndsTheRest) {
+  Launcher meet("meet"), code("code"), deaf("deaf");
+  meet.expect_end(0, "");
+  code.expect_end(7, "error rank 1 ended with exit code 7\n");
+  deaf.expect_end(137, "error rank 1 was ended by signal 9\n");
 }
 
-TEST_F(LaunchTest, AnExitCodeIsNamedPassedOnAndEndsTheRest) {
-  launch("code");
-  EXPECT_EQ(launcher_->wait(), 7) << launcher_->log();
-  EXPECT_EQ(errors(), "error rank 1 ended with exit code 7\n");
+TEST(Launch, SigtermReachesAllRanksAndIsNoFailure) {
+  Launcher launcher("sleep");
+  launcher.rank(0), launcher.rank(1);
+  launcher.process().signal(SIGTERM);
+  launcher.expect_end(143, "");
 }
 
-TEST_F(LaunchTest, ADeathBySignalIsNamedAndADeafRestKilled) {
-  launch("deaf");
-  EXPECT_EQ(launcher_->wait(), 137) << launcher_->log();
-  EXPECT_EQ(errors(), "error rank 1 was ended by signal 9\n");
-}
-
-TEST_F(LaunchTest, SigtermReachesAllRanksAndIsNoFailure) {
-  launch("sleep");
-  process_of(0), process_of(1);
-  launcher_->signal(SIGTERM);
-  EXPECT_EQ(launcher_->wait(), 143) << launcher_->log();
-  EXPECT_EQ(errors(), "");
-}
-
-TEST_F(LaunchTest, SuspendedAndKilledRanksShareTheLaunchersFate) {
-  launch("sleep");
-  const pid_t ranks[] = {process_of(0), process_of(1)};
-  const auto all = [&](char state) {
-    return std::ranges::all_of(ranks, [&](pid_t p) { return state_of(p) == state; });
+TEST(Launch, RanksAreSuspendedAndKilledWithTheLauncher) {
+  Launcher launcher("sleep");
+  const pid_t ranks[] = {launcher.rank(0), launcher.rank(1)};
+  const auto all_are = [&](char state) {
+    return test::wait_for([&] { return std::ranges::all_of(ranks, [&](pid_t p) { return state_of(p) == state; }); });
   };
-  launcher_->signal(SIGTSTP);
-  EXPECT_TRUE(test::wait_for([&] { return all('T'); }));
-  EXPECT_TRUE(test::wait_for([&] { return state_of(launcher_->id()) == 'T'; }));
-  launcher_->signal(SIGCONT);
-  EXPECT_TRUE(test::wait_for([&] { return all('S'); }));
-  launcher_->signal(SIGKILL);
-  EXPECT_TRUE(test::wait_for([&] { return all('Z'); }));
+  launcher.process().signal(SIGTSTP);
+  EXPECT_TRUE(all_are('T'));
+  EXPECT_TRUE(test::wait_for([&] { return state_of(launcher.process().id()) == 'T'; }));
+  launcher.process().signal(SIGCONT);
+  EXPECT_TRUE(all_are('S'));
+  launcher.process().signal(SIGKILL);
+  EXPECT_TRUE(all_are('Z'));
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // A rank that dies, stops, hangs or fails ends all ranks, with one line that names it; a normal end blames nobody.
 #include "codmoe/dist/watch.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <map>
+#include <regex>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "codmoe/core/log.h"
@@ -22,78 +24,77 @@ using test::wait_for;
 
 constexpr int64_t kRanks = 3;
 
-void pause(milliseconds time = milliseconds(10)) { std::this_thread::sleep_for(time); }
+void pause(milliseconds time) { std::this_thread::sleep_for(time); }
+
+int serve_store(uint16_t port) {
+  c10d::TCPStoreOptions options;
+  options.port = port;
+  options.isServer = true;
+  const c10d::TCPStore store("127.0.0.1", options);
+  pause(seconds(60));
+  return 0;
+}
 
 /// Three ranks as processes, each with a watch that is less patient than a real one's.
-class WatchTest : public testing::Test {
- protected:
+class ThreeRanks {
+ public:
+  /// What the main thread of a rank does.
   using Body = std::function<void(Watch&, int64_t rank)>;
+  enum class Server { rank0, agent };
 
-  /// Starts all ranks; `body` is what their main threads do. They meet at a store that rank 0 serves, or an agent.
-  void start(const Body& body, bool agent = false) {
+  explicit ThreeRanks(const Body& body, Server server = Server::rank0) {
     const auto port = test::free_port();
-    if (agent) agent_.emplace(folder_ / "agent.log", [port] { return serve(port); });
+    const bool agent = server == Server::agent;
+    if (agent) agent_.emplace(folder_ / "agent", [port] { return serve_store(port); });
     for (int64_t rank = 0; rank < kRanks; ++rank) {
-      Place place{.rank = rank,
-                  .ranks = kRanks,
-                  .local_rank = rank,
-                  .local_ranks = kRanks,
-                  .master_host = "127.0.0.1",
-                  .master_port = port,
-                  .agent_store = agent};
-      processes_.try_emplace(rank, folder_ / std::to_string(rank), [&, place] { return run(place, body); });
+      const Place place{.rank = rank,
+                        .ranks = kRanks,
+                        .local_rank = rank,
+                        .local_ranks = kRanks,
+                        .master_host = "127.0.0.1",
+                        .master_port = port,
+                        .agent_store = agent};
+      processes_.try_emplace(rank, folder_ / std::to_string(rank), [&, place] { return be_rank(place, body); });
     }
   }
 
-  /// Steps until the test ends the process; the first few are announced to await_steps().
-  void step_for_ever(Watch& watch, int64_t rank) const {
-    for (int64_t step = 0;; ++step) {
-      watch.beat("step " + std::to_string(step));
-      if (step == 3) std::ofstream(stepping(rank)) << step;
-      pause();
-    }
-  }
+  /// Waits until every rank is somewhere in its steps, and the others have heard of it.
   void await_steps() {
-    for (int64_t rank = 0; rank < kRanks; ++rank) {
-      ASSERT_TRUE(wait_for([&] { return std::filesystem::exists(stepping(rank)); })) << processes_.at(rank).log();
-    }
-  }
-
-  /// All but `except` end by exit code 1, and in all their logs together there is one error; it is returned.
-  std::string the_only_error(int64_t except) {
-    std::string errors;
     for (auto& [rank, process] : processes_) {
-      if (rank == except) continue;
-      EXPECT_EQ(process.wait(), 1) << "rank " << rank << ": " << process.log();
-      errors += process.log();
+      EXPECT_TRUE(wait_for([&] { return process.log().find("stepping") != std::string::npos; })) << process.log();
     }
-    EXPECT_EQ(std::ranges::count(errors, '\n'), 1) << errors;
-    return errors.substr(0, errors.find('\n'));
   }
+  test::RankProcess& rank(int64_t number) { return processes_.at(number); }
 
-  /// "rank 1 (HOST, process 4711) "
-  std::string name_of(int64_t rank) const {
+  /// "rank 1 (HOST, process 4711)"
+  std::string name_of(int64_t number) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
-    return "rank " + std::to_string(rank) + " (" + host.data() + ", process " +
-           std::to_string(processes_.at(rank).id()) + ") ";
+    return "rank " + std::to_string(number) + " (" + host.data() + ", process " + std::to_string(rank(number).id()) +
+           ")";
   }
 
-  std::map<int64_t, test::RankProcess> processes_;
+  /// All but `except` end with exit code 1, and in their logs together is one error: it is `error`, a pattern.
+  void expect_end(int64_t except, const std::string& error) {
+    std::string errors;
+    for (auto& [number, process] : processes_) {
+      if (number == except) continue;
+      EXPECT_EQ(process.wait(), 1) << "rank " << number << ": " << process.log();
+      errors += std::regex_replace(process.log(), std::regex("stepping\n"), "");
+    }
+    EXPECT_TRUE(std::regex_match(errors, std::regex("[0-9:]+ error " + error + "\n"))) << errors << error;
+  }
+  void expect_normal_end() {
+    for (auto& [number, process] : processes_) {
+      EXPECT_EQ(process.wait(), 0) << "rank " << number << ": " << process.log();
+      EXPECT_EQ(process.log(), "");
+    }
+  }
 
  private:
-  static int serve(uint16_t port) {
-    c10d::TCPStoreOptions options;
-    options.port = port;
-    options.isServer = true;
-    const c10d::TCPStore store("127.0.0.1", options);
-    pause(seconds(60));
-    return 0;
-  }
-
-  static int run(const Place& place, const Body& body) {
+  static int be_rank(const Place& place, const Body& body) {
     core::init_log("warn");
-    const WatchLimits limits{.period = milliseconds(100), .silence = seconds(2), .patience = milliseconds(1500)};
+    const WatchLimits limits{.period = milliseconds(100), .silence = seconds(2), .patience = milliseconds(2500)};
     try {
       const auto store = connect(place, seconds(30));
       Watch watch(place, store, "look at it", limits);
@@ -104,98 +105,83 @@ class WatchTest : public testing::Test {
     }
   }
 
-  std::filesystem::path stepping(int64_t rank) const { return folder_ / ("stepping" + std::to_string(rank)); }
-
   test::TemporaryFolder folder_;
   std::optional<test::RankProcess> agent_;
+  std::map<int64_t, test::RankProcess> processes_;
 };
 
-TEST_F(WatchTest, AKilledRankIsNamed) {
-  start([this](Watch& watch, int64_t rank) { step_for_ever(watch, rank); });
-  await_steps();
-  processes_.at(1).signal(SIGKILL);
-  const auto line = the_only_error(1);
-  EXPECT_NE(line.find("error " + name_of(1) + "has not answered for 2 s, last in step "), std::string::npos) << line;
-  EXPECT_NE(line.find(": the run ends; look at it"), std::string::npos) << line;
+/// Steps until something ends the process.
+void step_for_ever(Watch& watch, int64_t) {
+  for (int64_t step = 0;; ++step) {
+    watch.beat("step " + std::to_string(step));
+    if (step == 25) fmt::print(stderr, "stepping\n");  // several periods after the start
+    pause(milliseconds(20));
+  }
 }
 
-TEST_F(WatchTest, AKilledRankThatServedTheStoreIsNamed) {
-  start([this](Watch& watch, int64_t rank) { step_for_ever(watch, rank); });
-  await_steps();
-  processes_.at(0).signal(SIGKILL);
-  const auto line = the_only_error(0);
-  EXPECT_NE(line.find("error " + name_of(0) + "is gone, last in step "), std::string::npos) << line;
+void hang_as_rank_2(Watch& watch, int64_t rank) {
+  watch.beat("step 1");
+  if (rank == 2) pause(seconds(60));
+  watch.waits("step 1");
+  pause(seconds(60));
 }
 
-TEST_F(WatchTest, AKilledRankZeroIsNamedWhereAnAgentServesTheStore) {
-  start([this](Watch& watch, int64_t rank) { step_for_ever(watch, rank); }, true);
-  await_steps();
-  processes_.at(0).signal(SIGKILL);
-  const auto line = the_only_error(0);
-  EXPECT_NE(line.find("error " + name_of(0) + "has not answered for 2 s, last in step "), std::string::npos) << line;
+void lose_rank_1_in_a_collective(Watch& watch, int64_t rank) {
+  watch.beat("step 1");
+  pause(milliseconds(500));
+  if (rank == 1) ::raise(SIGKILL);
+  throw std::runtime_error("[gloo/transport/tcp/pair.cc:538] Connection closed by peer");
 }
 
-TEST_F(WatchTest, AStoppedRankThatServesTheStoreIsNamed) {
-  start([this](Watch& watch, int64_t rank) { step_for_ever(watch, rank); });
-  await_steps();
-  processes_.at(0).signal(SIGSTOP);
-  const auto line = the_only_error(0);
-  EXPECT_NE(line.find("error " + name_of(0) + "has not answered for 2 s, last in step "), std::string::npos) << line;
+// In one test, since each takes a while in which nothing happens.
+TEST(Watch, ADeadOrHangingRankIsNamedOnceAndAllEnd) {
+  ThreeRanks killed(step_for_ever), killed_server(step_for_ever), stopped_server(step_for_ever);
+  ThreeRanks killed_beside_agent(step_for_ever, ThreeRanks::Server::agent);
+  ThreeRanks stuck(hang_as_rank_2), broken(lose_rank_1_in_a_collective);
+  for (auto* run : {&killed, &killed_server, &stopped_server, &killed_beside_agent}) run->await_steps();
+  killed.rank(1).signal(SIGKILL);
+  killed_server.rank(0).signal(SIGKILL);
+  stopped_server.rank(0).signal(SIGSTOP);
+  killed_beside_agent.rank(0).signal(SIGKILL);
+
+  const auto named = [](ThreeRanks& run, int64_t rank, const std::string& fault) {
+    return std::regex_replace(run.name_of(rank), std::regex("[()]"), "\\$&") + " " + fault +
+           ": the run ends; look at it";
+  };
+  killed.expect_end(1, named(killed, 1, "has not answered for [2-9] s, last in step [0-9]+"));
+  killed_server.expect_end(0, named(killed_server, 0, "is gone, last in step [0-9]+"));
+  stopped_server.expect_end(0, named(stopped_server, 0, "has not answered for [2-9] s, last in step [0-9]+"));
+  killed_beside_agent.expect_end(0, named(killed_beside_agent, 0, "has not answered for [2-9] s, last in step [0-9]+"));
+  stuck.expect_end(-1, named(stuck, 2, "has made no progress for [2-9] s, last in step 1"));
+  broken.expect_end(1, named(broken, 1, "has not answered for [2-9] s, last in step 1"));
 }
 
-TEST_F(WatchTest, AStuckMainThreadIsNamed) {
-  start([this](Watch& watch, int64_t rank) {
-    watch.beat("step 1");
-    if (rank == 2) pause(seconds(60));
-    watch.waits("step 1");
-    pause(seconds(60));
-  });
-  const auto line = the_only_error(-1);
-  EXPECT_NE(line.find("error " + name_of(2) + "has made no progress for "), std::string::npos) << line;
-  EXPECT_NE(line.find(" s, last in step 1: the run ends"), std::string::npos) << line;
-}
-
-TEST_F(WatchTest, AFailureIsToldByTheOthers) {
-  start([this](Watch& watch, int64_t rank) {
+TEST(Watch, AFailureIsToldByTheOthersAtOnce) {
+  ThreeRanks of_server([](Watch& watch, int64_t rank) {
     if (rank == 0) throw core::Error("disk full\nand more");
     step_for_ever(watch, rank);
   });
-  const auto line = the_only_error(0);
-  EXPECT_NE(line.find("error rank 0 failed: disk full"), std::string::npos) << line;
-  EXPECT_EQ(processes_.at(0).wait(), 3) << processes_.at(0).log();
-}
-
-TEST_F(WatchTest, AFailedCollectiveBlamesTheRankThatBrokeIt) {
-  start([this](Watch& watch, int64_t rank) {
-    if (rank != 1) throw std::runtime_error("[gloo/transport/tcp/pair.cc:538] Connection closed by peer");
-    ::raise(SIGKILL);
+  ThreeRanks of_another([](Watch& watch, int64_t rank) {
+    if (rank == 2) throw core::Error("no such image");
     step_for_ever(watch, rank);
   });
-  const auto line = the_only_error(1);
-  EXPECT_NE(line.find("error rank 1"), std::string::npos) << line;
-  EXPECT_NE(line.find("has not answered for 2 s"), std::string::npos) << line;
+  of_server.expect_end(0, "rank 0 failed: disk full");
+  EXPECT_EQ(of_server.rank(0).wait(), 3);
+  of_another.expect_end(2, "rank 2 failed: no such image");
+  EXPECT_EQ(of_another.rank(2).wait(), 3);
 }
 
-TEST_F(WatchTest, ANormalEndInAnyOrderBlamesNobody) {
-  start([](Watch& watch, int64_t rank) {
+TEST(Watch, ANormalEndInAnyOrderBlamesNobody) {
+  ThreeRanks first_ends_first([](Watch& watch, int64_t rank) {
     watch.beat("step 1");
-    pause(milliseconds(1200) * rank);  // the last is alone for longer than what counts as alive
+    pause(milliseconds(500) * rank);
   });
-  for (auto& [rank, process] : processes_) {
-    EXPECT_EQ(process.wait(), 0) << process.log();
-    EXPECT_EQ(process.log(), "");
-  }
-}
-
-TEST_F(WatchTest, RankZeroMayBeTheLast) {
-  start([](Watch& watch, int64_t rank) {
+  ThreeRanks first_ends_last([](Watch& watch, int64_t rank) {
     watch.rests("the report");
-    if (rank == 0) pause(seconds(3));
+    if (rank == 0) pause(milliseconds(2500));  // longer than any limit
   });
-  for (auto& [rank, process] : processes_) {
-    EXPECT_EQ(process.wait(), 0) << process.log();
-    EXPECT_EQ(process.log(), "");
-  }
+  first_ends_first.expect_normal_end();
+  first_ends_last.expect_normal_end();
 }
 
 }  // namespace
