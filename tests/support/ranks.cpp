@@ -1,6 +1,7 @@
 #include "support/ranks.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/env.h>
 
 #include <exception>
 #include <thread>
@@ -9,6 +10,9 @@
 namespace codmoe::test {
 
 void run_ranks(int64_t ranks, const std::function<void(dist::Group&)>& body) {
+  // c10d's flight recorder, one of the process, notes a group's first collective without a lock, and crashes where
+  // several do so at once (https://github.com/pytorch/pytorch/pull/179313).
+  c10::utils::set_env("TORCH_FR_BUFFER_SIZE", "0");
   const auto store = c10::make_intrusive<c10d::HashStore>();
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(ranks));
   std::vector<std::thread> threads;

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +11,11 @@
 
 #include "codmoe/core/safetensors.h"
 #include "codmoe/engine/optimizer_options.h"
+
+namespace codmoe::dist {
+class Group;
+class Shards;
+}  // namespace codmoe::dist
 
 namespace codmoe::engine {
 
@@ -22,6 +28,7 @@ struct ParameterGroup {
 };
 
 class UpdateRule;
+struct UpdateScalars;
 
 /// AdamW, SGD or Lion (optimizer_options.h) as operations on all parameters of one rate together, with everything that
 /// changes from step to step on the device: LibTorch's C++ optimizers loop over the parameters one by one.
@@ -29,10 +36,16 @@ class UpdateRule;
 /// Where nothing flowed into a parameter its gradient is zero: an expert that no image chose is decayed and carried by
 /// its momentum like the others, whatever the dispatch. Parameters that need no gradient take
 /// part in nothing: they, their averages and their group's step count stay as they are.
+///
+/// Given the ranks of a run, it shares the averages out (ZeRO stage 1, dist/shards.h): each rank keeps those of its own
+/// parameters, frozen ones counted in, moves these alone, and sends them to all. Every rank must hold the same
+/// parameters and call alike; at step() all gradients must be the same on all ranks. The weights are bit for bit those
+/// of an optimizer that shares nothing out.
 class Optimizer {
  public:
+  /// `ranks`: null where nothing is shared out; must outlive the optimizer.
   /// @throws core::BadOption for an unknown name; core::Error without a parameter to train.
-  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options);
+  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, dist::Group* ranks = nullptr);
   ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
@@ -62,23 +75,38 @@ class Optimizer {
   const at::Tensor& skipped_in_row() const { return skipped_in_row_; }
 
   /// "AVERAGE.PARAMETER" ("exp_avg" and "exp_avg_sq" of AdamW and "exp_avg" of Lion, "momentum_buffer" of SGD),
-  /// "step.GROUP", "skipped", "skipped_in_row": all that step() depends on beside the parameters.
+  /// "step.GROUP", "skipped", "skipped_in_row": all that step() depends on beside the parameters. To be used before the
+  /// next step(), which may change the tensors.
+  ///
+  /// Names and values don't tell whether, and over how many ranks, averages are shared out. Where they are, this is a
+  /// collective: rank 0 gets all, other ranks' averages in host memory, and the others get nothing. While rank 0 saves
+  /// a checkpoint (CheckpointStore::save calls this once), every other rank must call this once.
   core::TensorMap state() const;
+  /// All of state(), on every rank, which keeps its part. No collective.
   /// @throws core::Error for missing, unexpected or mis-shaped tensors.
   void load_state(const core::TensorMap& state);
 
  private:
   struct Slot;
   struct Batch;
+  struct Entry;
   void add(const ParameterGroup& group);
+  void share_out();
+  void add_averages(Slot& slot);
   Batch& batch_of(const Slot& slot);
+  void update(Batch& batch, const std::vector<at::Tensor>& gradients, const UpdateScalars& scalars);
   void judge(const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& loss);
+  std::map<std::string, Entry> entries() const;
+  at::Tensor sent_to_lead(const Entry& entry) const;
 
   OptimizerOptions options_;
+  dist::Group* ranks_;
+  int64_t rank_;
   std::unique_ptr<UpdateRule> rule_;
   std::vector<Slot> slots_;
-  std::vector<Batch> batches_;     // of the trainable parameters alone
-  std::vector<at::Tensor> steps_;  // of the groups that have any
+  std::unique_ptr<dist::Shards> shards_;  // of the parameters of slots_; null where nothing is shared out
+  std::vector<Batch> batches_;            // of the trainable parameters alone
+  std::vector<at::Tensor> steps_;         // of the groups that have any
   at::Tensor norm_, left_out_, skipped_, skipped_in_row_;
 };
 
