@@ -78,8 +78,8 @@ TEST_P(ExpertParallel, WithoutGradientsToo) {
 void descend(SpreadModel& model, const at::Tensor& images, const at::Tensor& targets, int64_t batch,
              dist::Group* group) {
   model.zero_grad();
-  ((model.forward(images) - targets).square().sum() / static_cast<double>(batch)).backward();
-  if (group != nullptr) sum_replicated(model, *group);
+  const auto loss = (model.forward(images) - targets).square().sum() / static_cast<double>(batch);
+  group != nullptr ? backward_on_ranks(model, *group, loss) : loss.backward();
   const at::NoGradGuard no_grad;
   for (auto& parameter : model.parameters()) {
     if (parameter.grad().defined()) parameter.sub_(parameter.grad(), 1e-4);
@@ -199,35 +199,36 @@ INSTANTIATE_TEST_SUITE_P(Parts, PartlyFrozen,
 TEST_P(PartlyFrozen, GradientsAreThoseOfOneRank) {
   const SpreadCase c{.parts = {2, 0, 4}, .wiring = Wiring::sequence, .bias = {2, 0, 1, 0, 0, 0}};
   const auto images = spread_batch(c), upstream = test::randn(images.sizes(), 3);
-  const auto gradients = [&](SpreadModel& model, const at::Tensor& part, const at::Tensor& part_upstream) {
+  const auto forward = [&](SpreadModel& model, const at::Tensor& x) {
     freeze(model, GetParam());
-    model.forward(part.detach().requires_grad_(GetParam() == Frozen::experts)).backward(part_upstream);
+    return model.forward(x.detach().requires_grad_(GetParam() == Frozen::experts));
   };
   const auto whole = std::make_shared<SpreadModel>(c);
-  gradients(*whole, images, upstream);
+  forward(*whole, images).backward(upstream);
   const auto expected = test::gradients(*whole);
   run_ranks(c.ranks(), [&](dist::Group& group) {
     const auto model = std::make_shared<SpreadModel>(c);
     model->spread(group);
-    gradients(*model, c.part(images, group.rank()), c.part(upstream, group.rank()));
-    sum_replicated(*model, group);
+    const auto y = forward(*model, c.part(images, group.rank()));
+    backward_on_ranks(*model, group, y, c.part(upstream, group.rank()));
     auto own = test::gradients(*model);
     dist::fill_from_owners(own, expert_owners(*model), group);
     EXPECT_TRUE(test::are_near(own, expected, kTolerance));
   });
 }
 
-/// Notes where its batch norms would look for the statistics of other ranks.
+/// Numbers the images it sees, and looks where its batch norms would ask for statistics of other ranks.
 class LookingExpert : public experts::Expert {
  public:
   at::Tensor forward(const at::Tensor& x_bchw, const nn::SampleMask&) override {
     EXPECT_EQ(dist::SharedStatistics::of_norms(), nullptr);
     EXPECT_NE(dist::SharedStatistics::of_loads(), nullptr);
-    return at::full_like(x_bchw, static_cast<double>(x_bchw.size(0)));  // nothing flows back to x
+    const auto number = at::arange(x_bchw.size(0), x_bchw.options()).view({-1, 1, 1, 1});
+    return number.expand_as(x_bchw);  // nothing flows back to x
   }
 };
 
-TEST(ExpertParallel, ExpertsHaveTheWholeBatchAndAskNobodyForStatistics) {
+TEST(ExpertParallel, ExpertsSeeTheWholeBatchInOrderAndAskNobodyForStatistics) {
   test::register_once("expert_parallel_test_looking", [](const auto&) { return std::make_shared<LookingExpert>(); });
   const SpreadCase c{.parts = {2, 3}, .options = {.experts = {"expert_parallel_test_looking"}, .top_k = 1}};
   run_ranks(2, [&](dist::Group& group) {
@@ -236,7 +237,9 @@ TEST(ExpertParallel, ExpertsHaveTheWholeBatchAndAskNobodyForStatistics) {
     const dist::SharedStatistics shared(&group, /*norms=*/true);
     const auto x = c.part(spread_batch(c), group.rank()).clone().requires_grad_();
     const auto y = model.forward(x);
-    EXPECT_TRUE(y.equal(at::full_like(y, 5.0)));
+    const auto first = c.first(group.rank());
+    const auto numbers = at::arange(first, first + x.size(0), x.options().requires_grad(false)).view({-1, 1, 1, 1});
+    EXPECT_TRUE(y.equal(numbers.expand_as(y))) << group.rank();
     y.sum().backward();
     EXPECT_EQ(dist::SharedStatistics::of_norms(), &group);
   });

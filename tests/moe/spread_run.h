@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "codmoe/dist/gradient_buckets.h"
 #include "codmoe/moe/expert_parallel.h"
 #include "moe/layer_run.h"
 #include "support/ranks.h"
@@ -78,32 +79,40 @@ struct SpreadRun {
   core::TensorMap gradients, buffers;
 };
 
+inline SpreadRun run_of(const SpreadModel& model, const at::Tensor& x, const at::Tensor& y) {
+  return {y.detach(), x.grad(), test::gradients(model), test::buffers(model)};
+}
+
 inline SpreadRun run_model(SpreadModel& model, const at::Tensor& images, const at::Tensor& upstream) {
   const auto x = images.detach().clone().requires_grad_();
   const auto y = model.forward(x);
   y.backward(upstream);
-  return {y.detach(), x.grad(), test::gradients(model), test::buffers(model)};
+  return run_of(model, x, y);
 }
 
-/// What a training step does with gradients: sums those of parameters that every rank has.
-inline void sum_replicated(const SpreadModel& model, dist::Group& group) {
+/// As a training step does it: gradients of parameters that every rank has are summed beside the backward pass, each by
+/// itself, so that many collectives of two kinds meet.
+inline void backward_on_ranks(const SpreadModel& model, dist::Group& group, const at::Tensor& y,
+                              const at::Tensor& upstream = {}) {
   const auto owners = expert_owners(model);
+  std::vector<at::Tensor> replicated;
   for (const auto& item : model.named_parameters()) {
-    if (owners.contains(item.key())) continue;
-    auto& gradient = item.value().mutable_grad();
-    if (!gradient.defined()) gradient = at::zeros_like(item.value().detach());
-    group.sum(gradient);
+    if (!owners.contains(item.key())) replicated.push_back(item.value());
   }
+  dist::GradientBuckets buckets(group, replicated, /*bytes=*/1);
+  buckets.start();
+  y.backward(upstream);
+  buckets.finish();
 }
 
 inline SpreadRun run_rank(SpreadModel& model, const SpreadCase& c, dist::Group& group, const at::Tensor& images,
                           const at::Tensor& upstream) {
-  auto run = run_model(model, c.part(images, group.rank()), c.part(upstream, group.rank()));
-  sum_replicated(model, group);
-  run.gradients = test::gradients(model);
-  dist::fill_from_owners(run.gradients, expert_owners(model), group);
+  const auto x = c.part(images, group.rank()).clone().requires_grad_();
+  const auto y = model.forward(x);
+  backward_on_ranks(model, group, y, c.part(upstream, group.rank()));
   gather_experts(model, group);
-  run.buffers = test::buffers(model);
+  auto run = run_of(model, x, y);
+  dist::fill_from_owners(run.gradients, expert_owners(model), group);
   return run;
 }
 

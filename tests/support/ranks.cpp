@@ -1,12 +1,22 @@
 #include "support/ranks.h"
 
+#include <cstdlib>
 #include <exception>
 #include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
 namespace codmoe::test {
 
+namespace {
+
+/// LibTorch 2.11 keeps one record of collectives a process, to which groups are added without a lock
+/// (FlightRecorderDetail.hpp): ranks that are threads would crash now and then.
+void record_no_collectives() { setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1); }
+
+}  // namespace
+
 void run_ranks(int64_t ranks, const std::function<void(dist::Group&)>& body) {
+  record_no_collectives();
   const auto store = c10::make_intrusive<c10d::HashStore>();
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(ranks));
   std::vector<std::thread> threads;
