@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "backends.h"
@@ -73,6 +74,18 @@ at::Tensor Group::gather(const at::Tensor& tensor) {
   options.asyncOp = false;
   wait(backends_->of(tensor).allgather(outputs, inputs, options));
   return all;
+}
+
+at::Tensor Group::exchange(const at::Tensor& rows, const RowCounts& counts) {
+  auto input = rows.contiguous();
+  auto shape = rows.sizes().vec();
+  shape[0] = std::accumulate(counts.receive.begin(), counts.receive.end(), int64_t{0});
+  auto output = at::empty(shape, input.options());
+  auto send = counts.send, receive = counts.receive;
+  c10d::AllToAllOptions options;
+  options.asyncOp = false;
+  wait(backends_->of(input).alltoall_base(output, input, receive, send, options));
+  return output;
 }
 
 int64_t Group::largest(int64_t value) {

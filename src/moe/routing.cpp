@@ -19,7 +19,8 @@ at::Tensor weight_maps(const Routing& routing) {
 at::Tensor choice_counts(const Routing& routing) {
   // Not at::bincount: it reads its input's maximum on the host.
   const auto none = at::zeros(routing.probs.sizes(), routing.indices.options().dtype(at::kBool));
-  return none.scatter(1, routing.indices, true).view({routing.batch(), routing.experts(), -1}).sum(2);
+  const auto chosen = none.scatter(1, routing.indices, true);
+  return routing.spatial() ? chosen.flatten(2).sum(2) : chosen.to(at::kLong);
 }
 
 }  // namespace codmoe::moe

@@ -13,7 +13,9 @@
 
 #include "codmoe/dist/shared_statistics.h"
 #include "codmoe/experts/registry.h"
+#include "expert_block.h"
 #include "fused.h"
+#include "strategies.h"
 
 namespace codmoe::moe {
 
@@ -65,7 +67,7 @@ SparseCODMoEImpl::SparseCODMoEImpl(int64_t dim, const MoeOptions& options)
 }
 
 MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
-  if (options_.dispatch == Dispatch::fused || options_.dispatch == Dispatch::automatic) {
+  if (group_ == nullptr && (options_.dispatch == Dispatch::fused || options_.dispatch == Dispatch::automatic)) {
     const auto x = autocast(x_bchw);
     const auto refusal = refusal_of(x);
     if (refusal.empty()) {
@@ -78,11 +80,21 @@ MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
   }
   const bool dense = options_.dispatch == Dispatch::automatic && is_training() && trains_without_waiting_;
   const auto strategy = dense ? Dispatch::dense : options_.dispatch;
-  waited_for_routes_ = strategy != Dispatch::dense;
+  waited_for_routes_ = group_ != nullptr || strategy != Dispatch::dense;
   auto routing = router_->forward(x_bchw);
   if (is_training() && router_->selection_bias()) count_load(routing);
-  auto y_bchw = dispatch(strategy, x_bchw, routing, pool_);
+  auto y_bchw =
+      group_ != nullptr ? dispatch_spread(x_bchw, routing, pool_, *group_) : dispatch(strategy, x_bchw, routing, pool_);
   return {.y_bchw = y_bchw, .routing = routing};
+}
+
+void SparseCODMoEImpl::spread(dist::Group& group) {
+  group_ = &group;
+  fused_pool_.reset();
+  const auto own = expert_block(group.rank(), group.ranks(), std::ssize(pool_));
+  for (int64_t e = 0; e < std::ssize(pool_); ++e) {
+    if (e < own.begin || e >= own.end) pool_[static_cast<std::size_t>(e)]->to(c10::kCPU);
+  }
 }
 
 const FusedPool& SparseCODMoEImpl::fused_pool() {

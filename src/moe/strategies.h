@@ -1,6 +1,7 @@
 // The dispatch strategies, one file each, and what they share.
 #pragma once
 
+#include "codmoe/dist/group.h"
 #include "codmoe/moe/dispatch.h"
 
 namespace codmoe::moe {
@@ -13,5 +14,9 @@ at::Tensor choice_counts(const Routing& routing);
 at::Tensor dispatch_sequential(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
 at::Tensor dispatch_batched(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
 at::Tensor dispatch_dense(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool);
+/// As dispatch_batched() on the images of all ranks together, by rank, where each rank runs its expert_block(): x and
+/// the result are this rank's. A collective, forward and backward; see dist::all_to_all().
+at::Tensor dispatch_spread(const at::Tensor& x_bchw, const Routing& routing, const ExpertPool& pool,
+                           dist::Group& group);
 
 }  // namespace codmoe::moe

@@ -20,6 +20,11 @@ namespace codmoe::dist {
 /// A collective that was begun. On CUDA the current stream waits for it, not the host.
 using Pending = std::function<void()>;
 
+/// Rows that go to each rank and come from it.
+struct RowCounts {
+  std::vector<int64_t> send, receive;  ///< [R] each
+};
+
 /// The ranks 0 … R-1 of a run. Every rank must make the same calls in the same order: each is a collective, which waits
 /// for all. c10d carries them: NCCL for CUDA tensors, Gloo for those of the CPU and for messages between hosts.
 ///
@@ -47,6 +52,9 @@ class Group {
   void broadcast(at::Tensor tensor, int64_t from = 0);
   /// Every rank's tensor, all of one size and dtype: [R, …].
   at::Tensor gather(const at::Tensor& tensor);
+  /// Sends rows [N, …], of each rank's `send` in the order of the ranks, and returns what came: [M, …], of each rank's
+  /// `receive`. What one rank receives of another must be what that one sends.
+  at::Tensor exchange(const at::Tensor& rows, const RowCounts& counts);
 
   /// Messages between hosts, which wait for each other.
   int64_t largest(int64_t value);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "codmoe/dist/group.h"
 #include "codmoe/moe/balance.h"
 #include "codmoe/moe/dispatch.h"
 #include "codmoe/moe/router.h"
@@ -61,12 +62,25 @@ class SparseCODMoEImpl : public torch::nn::Module {
   /// Otherwise does nothing.
   void update_balance();
 
-  /// Where `auto` can't run `fused` in training, it takes `dense` instead of `batched` from now on, so that a step can be
-  /// captured in a CUDA graph.
+  /// Where `auto` can't run `fused` in training, it takes `dense` instead of `batched` from now on, so that a step can
+  /// be captured in a CUDA graph.
   void train_without_waiting() { trains_without_waiting_ = true; }
 
   /// Later forwards use this strategy; weights are the same for all.
   void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
+
+  /// From now on each rank of `group` runs a part of the experts, for the images of all ranks: its own come from the
+  /// ranks that routed them, results go back, and statistics and results are those of `batched` on the whole batch,
+  /// rank 0's images first. Replaces options().dispatch. forward() is a collective then, in training and evaluation,
+  /// and so is its backward pass: a rank without images calls it with a batch of none.
+  ///
+  /// Call it after to() and after all ranks have the same weights. Experts of other ranks move to the CPU, where they
+  /// take no device memory; their names stay, and a state dict loads as ever (on every rank). They get no gradient and
+  /// grow stale until gather_experts(). See codmoe/moe/expert_parallel.h. `group` must outlive the layer.
+  void spread(dist::Group& group);
+  /// Of spread(); null before.
+  dist::Group* group() const { return group_; }
+
   const MoeOptions& options() const { return options_; }
   const ExpertPool& pool() const { return pool_; }
   Router& router() { return router_; }
@@ -85,6 +99,7 @@ class SparseCODMoEImpl : public torch::nn::Module {
   ExpertPool pool_;
   std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
   bool waited_for_routes_ = false, trains_without_waiting_ = false;
+  dist::Group* group_ = nullptr;  // where experts are spread
   at::Tensor load_e_;  // float64 on the device of the first forward; no buffer, since it is zero between steps
 };
 TORCH_MODULE(SparseCODMoE);
