@@ -42,14 +42,14 @@ inline std::vector<data::Batch> gpu_batches(uint64_t seed, int64_t count) {
 
 /// A detector and its steps, seeded and on the GPU.
 struct GpuRun {
-  explicit GpuRun(const TrainOptions& options) {
+  explicit GpuRun(const TrainOptions& options, dist::Group* group = nullptr) {
     core::set_deterministic(options.engine.deterministic);
     core::seed_all(7);
     model = model::Detector(options.model);
     model->to(c10::kCUDA);
     to_channels_last(*model);
     model->train();
-    step = std::make_unique<TrainStep>(model, options, c10::Device(c10::kCUDA, 0));
+    step = std::make_unique<TrainStep>(model, options, c10::Device(c10::kCUDA, 0), group);
   }
   ~GpuRun() { core::set_deterministic(false); }
   GpuRun(const GpuRun&) = delete;
@@ -94,8 +94,8 @@ inline void gpu_collect(GpuRun& run, Outcome& outcome) {
 }
 
 inline Outcome gpu_train(const TrainOptions& options, int64_t steps = 14, int64_t accumulate = 1,
-                         const BeforeStep& before = {}) {
-  GpuRun run(options);
+                         const BeforeStep& before = {}, dist::Group* group = nullptr) {
+  GpuRun run(options, group);
   Outcome outcome;
   gpu_steps(run, 0, steps, accumulate, outcome, before);
   gpu_collect(run, outcome);

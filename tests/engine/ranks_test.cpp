@@ -99,6 +99,12 @@ void expect_same_as_one(const TrainOptions& options, int64_t ranks) {
 
 TEST_P(Ranks, TakeTheStepsOfOneThatHasTheWholeBatch) { expect_same_as_one(options_for_ranks(), GetParam()); }
 
+TEST(RanksOf, ThreeShareOutTheOptimizer) {
+  auto options = options_for_ranks();
+  options.engine.ranks.shard_optimizer = true;
+  expect_same_as_one(options, 3);
+}
+
 TEST(RanksOf, TwoBalanceByTheLoadsOfAll) {
   auto options = options_for_ranks();
   options.model.moe.balance.method = moe::BalanceMethod::bias;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
 
 #include "codmoe/engine/checkpoint.h"
 #include "codmoe/engine/freezing.h"
@@ -55,6 +56,22 @@ TEST(TrainStepGpu, AutoTakesDenseWhereFusedCannotRun) {
   EXPECT_EQ(eager.replays, 0);
   EXPECT_EQ(graph.losses, eager.losses);
   EXPECT_TRUE(test::are_equal(graph.tensors, eager.tensors));
+}
+
+/// Collectives of one rank, which NCCL runs all the same, in the graph too.
+TEST(TrainStepGpu, OneRankGivesTheNumbersOfNone) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  auto options = gpu_options(GraphUse::automatic);
+  options.engine.ema.decay = 0.9;
+  const auto alone = testing::gpu_train(options, 8, /*accumulate=*/2);
+  dist::Group group(c10::make_intrusive<c10d::HashStore>(), 0, 1, c10::Device(c10::kCUDA, 0));
+  for (const bool shard : {false, true}) {
+    options.engine.ranks.shard_optimizer = shard;
+    const auto ranked = testing::gpu_train(options, 8, /*accumulate=*/2, /*before=*/{}, &group);
+    EXPECT_GT(ranked.replays, 0);
+    EXPECT_EQ(ranked.losses, alone.losses);
+    EXPECT_TRUE(test::are_equal(ranked.tensors, alone.tensors));
+  }
 }
 
 TEST(TrainStepGpu, EveryOptimizerGivesTheSameNumbers) {

@@ -70,11 +70,13 @@ struct EmaOptions {
 
 /// What several ranks do together; a rank alone ignores it. data.loader.batch_size is that of all ranks together.
 struct RanksOptions {
-  bool sync_norm = false;  ///< batch norms take mean and variance of the whole batch, not of a rank's part
+  bool sync_norm = false;        ///< batch norms take mean and variance of the whole batch, not of a rank's part
+  bool shard_optimizer = false;  ///< each rank keeps the optimizer's averages of its own share of the weights alone
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("sync_norm", sync_norm);
+    visit("shard_optimizer", shard_optimizer);
   }
 };
 
