@@ -79,8 +79,7 @@ class Optimizer {
   /// next step(), which may change the tensors.
   ///
   /// Names and values don't tell whether, and over how many ranks, averages are shared out. Where they are, this is a
-  /// collective: rank 0 gets all, other ranks' averages in host memory, and the others get nothing. While rank 0 saves
-  /// a checkpoint (CheckpointStore::save calls this once), every other rank must call this once.
+  /// collective: rank 0 gets all, other ranks' averages in host memory, and the others get nothing.
   core::TensorMap state() const;
   /// All of state(), on every rank, which keeps its part. No collective.
   /// @throws core::Error for missing, unexpected or mis-shaped tensors.
