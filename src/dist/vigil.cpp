@@ -192,7 +192,7 @@ void Vigil::mark(Doing doing, std::string_view where) {
   const std::lock_guard lock(mutex_);
   ++own_.progress;
   own_.doing = doing;
-  own_.where = where;
+  if (!where.empty()) own_.where = where;
 }
 
 void Vigil::announce(Stage stage, std::string_view message) {

@@ -293,6 +293,7 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::finish_validation(bool saved) {
+  core::synchronize(device_);  // the epoch's last steps are not part of it
   const auto begin = std::chrono::steady_clock::now();
   const auto scores = validate();
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
@@ -354,9 +355,9 @@ Scores Trainer::validate() {
 
 void Trainer::save() {
   step_.share_running_statistics();
+  ranks_.rests(fmt::format("saving step {}", progress_.step));
   const auto state = training_state(step_.optimizer(), ranks_);
   if (!ranks_.leads()) return;
-  ranks_.rests(fmt::format("saving step {}", progress_.step));
   checkpoints().save(*model_, state, step_.average(), progress_, core::write_options(options_), train_->fingerprint(),
                      options_.engine.keep_last);
 }

@@ -51,7 +51,7 @@ void expect_close(const Outcome& actual, const Outcome& expected, double toleran
 TEST(SyncBatchNormGpu, OfOneRankIsBatchNorm) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   dist::Group group(c10::make_intrusive<c10d::HashStore>(), 0, 1, kGpu);
-  const auto mask = at::tensor({1, 0, 1, 1}, at::kBool).to(kGpu);
+  const auto mask = at::tensor({1, 0, 1, 1}).to(kGpu, at::kBool);
   for (const auto& mask_b : {std::optional<at::Tensor>(), std::optional(mask)}) {
     expect_close(run(at::kFloat, mask_b, &group), run(at::kFloat, mask_b, nullptr), 1e-4);
   }

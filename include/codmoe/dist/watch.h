@@ -36,8 +36,8 @@ class Watch {
   /// the fewest calls is the one that the others wait for. Cheap: no system call.
   void beat(std::string_view where);
   /// The main thread begins to wait for the other ranks, in a collective or a barrier: until its next call it is not to
-  /// blame.
-  void waits(std::string_view where);
+  /// blame. Without a text it is where it was.
+  void waits(std::string_view where = {});
   /// The main thread begins something long without beats, or nothing in step with the others; so every watch begins.
   void rests(std::string_view where);
 

@@ -30,7 +30,7 @@ class Ranks {
     if (watch_ != nullptr) watch_->rests(where);
   }
 
-  int64_t largest(int64_t value) const { return group_ != nullptr ? group_->largest(value) : value; }
+  int64_t largest(int64_t value) const;
   int64_t sum(int64_t value) const;
   /// What the leader finds, on every rank.
   bool ask_leader(const std::function<bool()>& find) const { return largest(leads() && find() ? 1 : 0) != 0; }
@@ -40,6 +40,11 @@ class Ranks {
   void let_leader(const std::function<void()>& work) const;
 
  private:
+  /// Who waits for the others is not the one they wait for.
+  void waits() const {
+    if (watch_ != nullptr) watch_->waits();
+  }
+
   dist::Group* group_ = nullptr;
   dist::Watch* watch_ = nullptr;
 };

@@ -3,8 +3,9 @@
 
 namespace codmoe::engine {
 
-/// From its construction on, the two signals only set a flag; a second one of them ends the program at once. The
-/// default handlers come back with its destruction.
+/// From its construction on, the two signals only set a flag; a second one of them ends the program at once,
+/// where it comes a second later at least: launchers and their ranks may both be sent the same one. The default
+/// handlers come back with its destruction.
 class StopSignal {
  public:
   StopSignal();
