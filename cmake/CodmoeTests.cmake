@@ -23,6 +23,7 @@ function(codmoe_tests)
   file(GLOB support CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.cpp")
   add_library(codmoe_test_support OBJECT ${support})
   codmoe_configure_test(codmoe_test_support)
+  target_link_libraries(codmoe_test_support PUBLIC codmoe_dist)  # of ranks.cpp
 
   file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
   list(FILTER folders EXCLUDE REGEX "/(support|fuzz)$")
