@@ -7,20 +7,25 @@
 
 namespace codmoe::engine {
 
-std::vector<at::Tensor> running_statistics(const core::TensorMap& state) {
-  std::vector<at::Tensor> found;
+RunningStatistics::RunningStatistics(const core::TensorMap& state) {
   for (const auto& [name, tensor] : state) {
-    if (name.ends_with("running_mean") || name.ends_with("running_var")) found.push_back(tensor.detach());
+    if (name.ends_with("running_mean") || name.ends_with("running_var")) statistics_.push_back(tensor.detach());
   }
-  return found;
 }
 
-void average_over_ranks(const std::vector<at::Tensor>& tensors, dist::Group& group) {
-  if (tensors.empty()) return;
+void RunningStatistics::remember() {
   const at::NoGradGuard no_grad;
-  auto row = in_one_row(tensors);
-  group.sum(row);
-  copy_from_row(tensors, row.div_(static_cast<double>(group.ranks())));
+  if (!statistics_.empty()) remembered_ = in_one_row(statistics_);
+}
+
+void RunningStatistics::average_changes(dist::Group& group) {
+  if (statistics_.empty()) return;
+  const at::NoGradGuard no_grad;
+  // Of changes, not of values: those of frozen norms stay as they are, whatever rounds.
+  const auto changes = in_one_row(statistics_) - remembered_;
+  group.sum(changes);
+  copy_from_row(statistics_, remembered_ + changes / static_cast<double>(group.ranks()));
+  remembered_.reset();
 }
 
 }  // namespace codmoe::engine

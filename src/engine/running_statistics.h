@@ -1,4 +1,4 @@
-// Running statistics of batch norms, which every rank has of its own part of the batches.
+// Running statistics of batch norms, which every rank moves by its own part of the batches.
 #pragma once
 
 #include <vector>
@@ -8,10 +8,19 @@
 
 namespace codmoe::engine {
 
-/// Means and variances in a model's state, not copied.
-std::vector<at::Tensor> running_statistics(const core::TensorMap& state);
+/// Means and variances in a model's state, the same on every rank before each step and after it. To the bit, so that a
+/// checkpoint's moment changes nothing.
+class RunningStatistics {
+ public:
+  explicit RunningStatistics(const core::TensorMap& state);
+  /// To be called before the step.
+  void remember();
+  /// After it: each moves by the mean of the ranks' changes. One sum; nothing waits for the host.
+  void average_changes(dist::Group& group);
 
-/// Each becomes its mean over the ranks, in one sum.
-void average_over_ranks(const std::vector<at::Tensor>& tensors, dist::Group& group);
+ private:
+  std::vector<at::Tensor> statistics_;
+  at::Tensor remembered_;  // in one row
+};
 
 }  // namespace codmoe::engine

@@ -54,6 +54,9 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       uncertainty_coefficient_(at::zeros({}, at::device(device))),
       average_weight_(at::zeros({}, at::device(device))) {
   if (engine_.ema.decay > 0) average_.emplace(*model_);
+  if (group_ != nullptr && !shares_norms()) {
+    statistics_ = std::make_unique<RunningStatistics>(nn::state_dict(*model_));
+  }
   // Norms over all ranks are collectives, which must not hang on whether an image chose an expert here.
   const bool captures = wants_graph() && !model_->backbone().restores_random_state();
   if (!captures && !shares_norms()) return;
@@ -89,6 +92,7 @@ at::Tensor TrainStep::loss_of(const Input& input) {
 at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
   const dist::SharedStatistics shared(group_, shares_norms());
   buffers_->remember();
+  if (statistics_) statistics_->remember();
   optimizer_.zero_grad();
   at::Tensor mean;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -100,6 +104,7 @@ at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
   if (group_ != nullptr) {
     buckets_->finish();
     group_->sum(mean);
+    if (statistics_) statistics_->average_changes(*group_);
   }
   optimizer_.step(lr_factors_, mean);
   for (auto& layer : model_->moe_layers()) layer->update_balance();
@@ -139,13 +144,6 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
     plan.inputs[i].masks.copy_(batches[i].masks, /*non_blocking=*/true);
   }
   return plan;
-}
-
-void TrainStep::share_running_statistics() {
-  if (group_ == nullptr || shares_norms()) return;
-  auto statistics = running_statistics(nn::state_dict(*model_));
-  if (average_) std::ranges::move(running_statistics(average_->state()), std::back_inserter(statistics));
-  average_over_ranks(statistics, *group_);
 }
 
 std::string TrainStep::capture_refusal() {

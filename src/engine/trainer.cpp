@@ -345,7 +345,6 @@ void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::
 }
 
 Scores Trainer::validate() {
-  step_.share_running_statistics();
   const AveragedWeights averaged(step_.average());
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   auto scores = validator_->scores(predictor);
@@ -354,7 +353,6 @@ Scores Trainer::validate() {
 }
 
 void Trainer::save() {
-  step_.share_running_statistics();
   ranks_.rests(fmt::format("saving step {}", progress_.step));
   const auto state = training_state(step_.optimizer(), ranks_);
   if (!ranks_.leads()) return;

@@ -134,25 +134,27 @@ TEST_P(Ranks, LeaveAStepOutTogether) {
   });
 }
 
-/// Without sync_norm each rank has its own running statistics, until they are shared.
-TEST(RunningStatistics, BecomeTheirMeanOverTheRanks) {
+/// momentum * the mean of the ranks' own, as each would have moved alone.
+TEST(RunningStatistics, MoveByTheMeanOfTheRanksChanges) {
   auto options = options_for_ranks();
   options.engine.ranks.sync_norm = false;
+  const auto statistics = [](const model::Detector& model) {
+    std::vector<at::Tensor> rows;
+    for (const auto& [name, tensor] : nn::state_dict(*model)) {
+      if (name.starts_with("backbone.stem") && name.ends_with("running_mean")) rows.push_back(tensor.flatten());
+    }
+    return at::cat(rows);
+  };
   test::run_ranks(2, [&](dist::Group& group) {
-    const auto model = make_model(options);
-    TrainStep step(model, options, c10::kCPU, &group);
-    step.run({part_of(whole_batch(1, 8), group)}, {.step = 0});
-    const auto statistics = [&] {
-      std::vector<at::Tensor> rows;
-      for (const auto& [name, tensor] : nn::state_dict(*model)) {
-        if (name.ends_with("running_mean")) rows.push_back(tensor.flatten());
-      }
-      return at::cat(rows);
-    };
-    const auto before = group.gather(statistics());
-    EXPECT_FALSE(at::allclose(before[0], before[1]));
-    step.share_running_statistics();
-    EXPECT_TRUE(at::allclose(statistics(), before.mean(0), 1e-12, 1e-12));
+    const auto alone = make_model(options), together = make_model(options);
+    const auto part = part_of(whole_batch(1, 8), group);
+    TrainStep(alone, options, c10::kCPU).run({part}, {.step = 0});
+    TrainStep(together, options, c10::kCPU, &group).run({part}, {.step = 0});
+    const auto each = group.gather(statistics(alone));
+    EXPECT_FALSE(at::allclose(each[0], each[1]));
+    EXPECT_TRUE(at::allclose(statistics(together), each.mean(0), 1e-12, 1e-12));
+    const auto all = group.gather(statistics(together));
+    EXPECT_TRUE(at::equal(all[0], all[1]));
   });
 }
 

@@ -18,6 +18,7 @@
 namespace codmoe::engine {
 
 class KeptBuffers;
+class RunningStatistics;
 
 /// On CUDA, steps on batches of sizes seen before are replayed from a CUDA graph: the first two steps run kernel by
 /// kernel, the third is captured. What changes between steps (images, learning rate, coefficients, random numbers) lies
@@ -25,7 +26,8 @@ class KeptBuffers;
 ///
 /// Where several ranks train, each has a part of every batch, and the step is that on the whole batch: its loss is the
 /// mean over all images, and gradients are summed over the ranks while the backward pass runs. Batch norms take their
-/// statistics from a rank's part, or with ranks.sync_norm from the whole batch.
+/// statistics from a rank's part, or with ranks.sync_norm from the whole batch; running statistics are the same on all
+/// ranks.
 class TrainStep {
  public:
   /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one.
@@ -42,9 +44,6 @@ class TrainStep {
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
-  /// Makes the running statistics of batch norms, and their averages, the mean over the ranks, where each has its own.
-  /// To be called by all ranks before the weights are used elsewhere.
-  void share_running_statistics();
   /// Whether the last step was replayed from a graph.
   bool replayed() const { return replayed_; }
 
@@ -88,6 +87,7 @@ class TrainStep {
   Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
   std::unique_ptr<KeptBuffers> buffers_;
+  std::unique_ptr<RunningStatistics> statistics_;  // where each rank's norms have their own
   std::optional<WeightAverage> average_;
   at::Tensor lr_factors_;                                                      // [parts], on the device
   at::Tensor balance_coefficient_, uncertainty_coefficient_, average_weight_;  // scalars on the device
