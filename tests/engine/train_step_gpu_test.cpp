@@ -63,6 +63,7 @@ TEST(TrainStepGpu, AutoTakesDenseWhereFusedCannotRun) {
 TEST(TrainStepGpu, OneRankGivesTheNumbersOfNone) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
   auto options = gpu_options(GraphUse::automatic);
+  options.optimizer.name = "sgd";  // AdamW takes a gradient's last bits for a whole step where it is near zero
   options.engine.ema.decay = 0.9;
   const auto alone = testing::gpu_train(options, 8, /*accumulate=*/2);
   dist::Group group(c10::make_intrusive<c10d::HashStore>(), 0, 1, c10::Device(c10::kCUDA, 0));

@@ -19,7 +19,7 @@ struct Outcome {
 };
 
 Outcome run(at::ScalarType type, const std::optional<at::Tensor>& mask_b, dist::Group* group) {
-  const auto on_gpu = [](const at::Tensor& x) { return x.to(kGpu); };
+  const auto on_gpu = [](const at::Tensor& x) { return x.to(kGpu, at::kFloat); };
   const auto x = (3 + 2 * on_gpu(test::randn({4, 12, 9, 7}, 1)))
                      .to(type)
                      .contiguous(at::MemoryFormat::ChannelsLast)
