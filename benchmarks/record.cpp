@@ -4,12 +4,13 @@
 
 #include "codmoe/core/error.h"
 #include "codmoe/core/files.h"
+#include "codmoe/core/json.h"
 
 namespace codmoe::bench {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using core::Json;
 
 template <class T>
 void put(Json& json, const char* key, const T& value) {
@@ -46,10 +47,9 @@ Json to_json(const std::vector<Record>& records) {
 }
 
 std::vector<Record> read_records(const std::filesystem::path& file) {
-  const auto text = core::read_file(file);
+  auto json = core::parse_json(core::read_file(file), file.string());
   try {
     std::vector<Record> records;
-    auto json = Json::parse(text);
     for (auto& item : json) {
       item.emplace("inputs", "warm");  // where it is absent
       Record::fields(records.emplace_back(), [&](const char* key, auto& value) { take(item, key, value); });

@@ -125,7 +125,7 @@ void CheckpointStore::save(const torch::nn::Module& model, const core::TensorMap
 
 void CheckpointStore::note_validation(const Progress& progress, bool best, int64_t keep_last) const {
   const auto target = step_folder(progress.step);
-  auto state = Json::parse(core::read_file(target / "state.json"));
+  auto state = core::parse_json(core::read_file(target / "state.json"), target / "state.json");
   state["progress"] = to_json(progress);
   try {
     core::write_file_atomically(target / "state.json", state.dump(2) + "\n");
@@ -214,7 +214,7 @@ fs::path best_weights(const fs::path& step_folder) {
 SavedState read_state(const fs::path& step_folder) {
   const auto file = step_folder / "state.json";
   try {
-    const auto state = Json::parse(core::read_file(file));
+    const auto state = core::parse_json(core::read_file(file), file.string());
     if (state.at("format").get<int>() != kFormat) {
       throw core::Error(
           fmt::format("{}: is of format {}; this program reads {}", file.string(), state.at("format").dump(), kFormat));

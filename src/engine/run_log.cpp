@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <sstream>
 
 #include "codmoe/core/files.h"
@@ -14,17 +15,30 @@ namespace {
 
 using core::Json;
 
-/// The whole lines up to `progress`; a line that a crash cut short is dropped.
+/// Nothing where a crash cut the line short, or something else wrote it.
+std::optional<Json> line_of_a_run(const std::string& text) {
+  const auto is_count = [](const Json& value) { return value.is_number_integer(); };
+  try {
+    auto line = core::parse_json(text, "metrics.jsonl");
+    const bool own =
+        line.is_object() && line.contains("step") && is_count(line["step"]) && is_count(line.value("epoch", Json(0)));
+    return own ? std::optional(std::move(line)) : std::nullopt;
+  } catch (const core::Error&) {
+    return std::nullopt;
+  }
+}
+
+/// The lines of the run up to `progress`.
 std::string lines_up_to(const std::filesystem::path& file, const Progress& progress) {
   std::istringstream all(core::read_file(file));
   std::string kept;
-  for (std::string line; std::getline(all, line);) {
-    const auto parsed = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!parsed.is_object()) continue;
-    const auto epoch = parsed.value("epoch", int64_t{0});
-    const bool later = parsed.value("step", int64_t{0}) > progress.step || epoch > progress.epoch;
-    const bool repeated = progress.unvalidated && epoch == progress.epoch && parsed.contains("val");
-    if (!later && !repeated) kept += line + "\n";
+  for (std::string text; std::getline(all, text);) {
+    const auto line = line_of_a_run(text);
+    if (!line) continue;
+    const auto epoch = line->value("epoch", int64_t{0});
+    const bool later = line->at("step") > progress.step || epoch > progress.epoch;
+    const bool repeated = progress.unvalidated && epoch == progress.epoch && line->contains("val");
+    if (!later && !repeated) kept += text + "\n";
   }
   return kept;
 }
@@ -69,10 +83,9 @@ void RunLog::write(const Json& line) {
 Json validation_scores(const std::filesystem::path& run_folder, int64_t step) {
   std::ifstream stream(run_folder / "metrics.jsonl");
   auto scores = Json::object();
-  for (std::string line; std::getline(stream, line);) {
-    const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("/step"_json_pointer, Json()) != step) continue;
-    if (json.contains("val") && json["val"].is_object()) scores = json["val"];
+  for (std::string text; std::getline(stream, text);) {
+    const auto line = line_of_a_run(text);
+    if (line && line->at("step") == step && line->value("val", Json()).is_object()) scores = line->at("val");
   }
   return scores;
 }

@@ -90,8 +90,10 @@ void refuse_other_text(const Json& config) {
 }
 
 void check_optimizer(const fs::path& step_folder, const Json& config, const std::string& now) {
-  const auto before = config.value("/optimizer/name"_json_pointer, now);
-  if (before == now) return;
+  const Json::json_pointer name("/optimizer/name");
+  if (!config.contains(name) || config.at(name) == now) return;
+  const auto& found = config.at(name);
+  const auto before = found.is_string() ? found.get<std::string>() : found.dump();
   throw core::Error(
       fmt::format("{}: was trained by optimizer.name: {}, here it is {}; begin a new run with --init-from",
                   step_folder.string(), before, now));

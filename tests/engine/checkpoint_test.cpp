@@ -222,8 +222,11 @@ TEST_F(CheckpointTest, StepNumbersAreComparedAsNumbers) {
 TEST_F(CheckpointTest, NoCheckpointAndDamagedStateAreErrors) {
   EXPECT_THROW(find_checkpoint(folder_, true), core::Error);
   save(1);
-  core::write_file_atomically(step_folder(1) / "state.json", "{\"format\": 1");
-  EXPECT_THROW(read_state(step_folder(1)), core::Error);
+  const std::string deep = R"({"format": 2, "config": )" + std::string(200'000, '[') + std::string(200'000, ']') + "}";
+  for (const auto& text : {std::string(R"({"format": 1)"), std::string("[]"), deep}) {
+    core::write_file_atomically(step_folder(1) / "state.json", text);
+    EXPECT_THROW(read_state(step_folder(1)), core::Error) << text.substr(0, 20);
+  }
 }
 
 TEST_F(CheckpointTest, UnwritableFolderIsOneClearError) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "codmoe/core/error.h"
+#include "codmoe/core/files.h"
 #include "codmoe/engine/trainer.h"
 #include "small_run.h"
 #include "support/temporary_folder.h"
@@ -43,6 +44,18 @@ TEST(ResumeRules, ByAnotherOptimizerIsRefused) {
   Trainer(options, folder / "run", c10::kCPU).run();
   options.optimizer.name = "lion";
   const auto last = find_checkpoint(folder / "run", /*prefer_best=*/false);
+  EXPECT_THROW(Trainer(options, folder / "run", c10::kCPU, last), core::Error);
+}
+
+TEST(ResumeRules, ByWhatIsNoOptimizerIsRefused) {
+  const test::TemporaryFolder folder;
+  auto options = testing::small_options(testing::small_dataset(folder));
+  options.schedule.epochs = 1;
+  Trainer(options, folder / "run", c10::kCPU).run();
+  const auto last = find_checkpoint(folder / "run", /*prefer_best=*/false);
+  auto state = core::Json::parse(core::read_file(last / "state.json"));
+  state["config"]["optimizer"]["name"] = 5;
+  core::write_file_atomically(last / "state.json", state.dump());
   EXPECT_THROW(Trainer(options, folder / "run", c10::kCPU, last), core::Error);
 }
 

@@ -3,14 +3,12 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "codmoe/core/json.h"
 #include "codmoe/core/options.h"
 
 namespace codmoe::core {
-
-using Json = nlohmann::ordered_json;
 
 /// Where each key of a tree came from, for messages and for relative paths.
 struct Origin {
