@@ -7,9 +7,10 @@
 
 namespace codmoe::engine {
 
-std::vector<at::Tensor> running_statistics(const core::TensorMap& state) {
+std::vector<at::Tensor> running_statistics(const core::TensorMap& state, const dist::Owners& owners) {
   std::vector<at::Tensor> found;
   for (const auto& [name, tensor] : state) {
+    if (owners.contains(name)) continue;
     if (name.ends_with("running_mean") || name.ends_with("running_var")) found.push_back(tensor.detach());
   }
   return found;

@@ -9,6 +9,7 @@
 #include "codmoe/dist/shared_statistics.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/moe/expert_parallel.h"
 #include "codmoe/nn/weights.h"
 #include "kept_buffers.h"
 #include "running_statistics.h"
@@ -45,8 +46,9 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       device_(device),
       type_(model_->parameters().front().scalar_type()),
       group_(group),
+      owners_(moe::expert_owners(*model_)),
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer,
-                 options.engine.ranks.shard_optimizer ? group : nullptr),
+                 {.group = group, .shard = options.engine.ranks.shard_optimizer, .owners = owners_}),
       meters_(model_->moe_layers().size()),
       buffers_(std::make_unique<KeptBuffers>(*model_)),
       lr_factors_(at::ones({static_cast<int64_t>(model_parts.size())}, at::device(device))),
@@ -112,8 +114,8 @@ void TrainStep::gather_trainable(const std::vector<int64_t>& frozen) {
   if (group_ == nullptr || bucketed_ == frozen) return;
   buckets_.reset();  // its hooks
   std::vector<at::Tensor> trainable;
-  for (const auto& parameter : model_->parameters()) {
-    if (parameter.requires_grad()) trainable.push_back(parameter);
+  for (const auto& item : model_->named_parameters()) {
+    if (item.value().requires_grad() && !owners_.contains(item.key())) trainable.push_back(item.value());
   }
   buckets_ = std::make_unique<dist::GradientBuckets>(*group_, trainable);
   bucketed_ = frozen;
@@ -143,9 +145,15 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
 
 void TrainStep::share_running_statistics() {
   if (group_ == nullptr || shares_norms()) return;
-  auto statistics = running_statistics(nn::state_dict(*model_));
-  if (average_) std::ranges::move(running_statistics(average_->state()), std::back_inserter(statistics));
+  auto statistics = running_statistics(nn::state_dict(*model_), owners_);
+  if (average_) std::ranges::move(running_statistics(average_->state(), owners_), std::back_inserter(statistics));
   average_over_ranks(statistics, *group_);
+}
+
+void TrainStep::gather_experts() {
+  if (owners_.empty()) return;
+  dist::fill_from_owners(nn::state_dict(*model_), owners_, *group_);
+  if (average_) dist::fill_from_owners(average_->state(), owners_, *group_);
 }
 
 std::string TrainStep::capture_refusal() {

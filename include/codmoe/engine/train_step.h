@@ -28,7 +28,8 @@ class KeptBuffers;
 /// statistics from a rank's part, or with ranks.sync_norm from the whole batch.
 class TrainStep {
  public:
-  /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one.
+  /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one. Where its
+  /// experts are to be spread (SparseCODMoEImpl::spread), they are.
   TrainStep(model::Detector model, const TrainOptions& options, c10::Device device, dist::Group* group = nullptr);
   ~TrainStep();
 
@@ -45,6 +46,9 @@ class TrainStep {
   /// Makes the running statistics of batch norms, and their averages, the mean over the ranks, where each has its own.
   /// To be called by all ranks before the weights are used elsewhere.
   void share_running_statistics();
+  /// Makes the weights, and their averages, whole on every rank where experts are spread: to be called by all ranks
+  /// before a checkpoint.
+  void gather_experts();
   /// Whether the last step was replayed from a graph.
   bool replayed() const { return replayed_; }
 
@@ -85,6 +89,7 @@ class TrainStep {
   c10::Device device_;
   at::ScalarType type_;  // of the weights
   dist::Group* group_;
+  dist::Owners owners_;  // of experts that are spread
   Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
   std::unique_ptr<KeptBuffers> buffers_;
