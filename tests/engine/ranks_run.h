@@ -62,11 +62,11 @@ struct Outcome {
 };
 
 /// Steps on two batches each, the second of them one row short.
-inline Outcome train(const TrainOptions& options, dist::Group* group) {
+inline Outcome train(const TrainOptions& options, dist::Group* group, int64_t steps = kSteps) {
   const auto model = make_model(options, group);
   TrainStep step(model, options, c10::kCPU, group);
   Outcome outcome;
-  for (int64_t i = 0; i < kSteps; ++i) {
+  for (int64_t i = 0; i < steps; ++i) {
     std::vector<data::Batch> batches{whole_batch(2 * i, 8), whole_batch(2 * i + 1, 7)};
     if (group != nullptr) {
       for (auto& batch : batches) batch = part_of(batch, *group);
@@ -87,10 +87,10 @@ inline void expect_close(const core::TensorMap& actual, const core::TensorMap& e
   }
 }
 
-inline void expect_same_as_one(const TrainOptions& options, int64_t ranks) {
-  const auto expected = train(options, nullptr);
+inline void expect_same_as_one(const TrainOptions& options, int64_t ranks, int64_t steps = kSteps) {
+  const auto expected = train(options, nullptr, steps);
   test::run_ranks(ranks, [&](dist::Group& group) {
-    const auto actual = train(options, &group);
+    const auto actual = train(options, &group, steps);
     for (std::size_t i = 0; i < expected.losses.size(); ++i) {
       EXPECT_NEAR(actual.losses[i], expected.losses[i], kTolerance * std::abs(expected.losses[i])) << i;
       EXPECT_FLOAT_EQ(actual.norms[i], expected.norms[i]) << i;

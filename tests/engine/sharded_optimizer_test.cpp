@@ -201,7 +201,7 @@ TEST(ShardedOptimizerState, CheckpointsAreThoseOfOneAlone) {
   const auto save = [&](const char* name, Training& training) {
     const CheckpointStore store(folder / name);
     std::filesystem::create_directories(folder / name);
-    store.save(training.net, training.optimizer, /*average=*/nullptr, {}, {}, "data", /*keep_last=*/1);
+    store.save(training.net, training.optimizer.state(), /*average=*/nullptr, {}, {}, "data", /*keep_last=*/1);
     return core::read_file(folder / name / "step-0" / "optimizer.safetensors");
   };
   Training alone(kAdamW, at::kFloat, nullptr);

@@ -24,7 +24,7 @@ struct Validated {
 
 Validated validate(const TrainOptions& options, dist::Group* group) {
   static std::mutex mutex;  // LibTorch's generator belongs to all threads
-  const auto model = [&] {
+  auto model = [&] {
     const std::scoped_lock lock(mutex);
     at::manual_seed(4);
     return model::Detector(options.model);
