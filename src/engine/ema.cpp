@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "codmoe/core/error.h"
+#include "codmoe/moe/expert_parallel.h"
 #include "device_lists.h"
 
 namespace codmoe::engine {
@@ -21,9 +22,11 @@ double ema_decay(const EmaOptions& options, int64_t n) {
 
 WeightAverage::WeightAverage(const torch::nn::Module& model) {
   const at::NoGradGuard no_grad;
+  const auto elsewhere = moe::experts_elsewhere(model);
   for (const auto& [name, tensor] : nn::state_dict(model)) {
     const auto average = tensor.clone();
     average_[name] = average;
+    if (elsewhere.contains(name)) continue;
     (tensor.is_floating_point() ? averages_ : kept_whole_).push_back(average);
     (tensor.is_floating_point() ? values_ : whole_).push_back(tensor);
   }

@@ -3,13 +3,17 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "codmoe/moe/expert_parallel.h"
 #include "one_row.h"
 
 namespace codmoe::engine {
 
 KeptBuffers::KeptBuffers(const torch::nn::Module& model) {
-  for (const auto& buffer : model.buffers()) {
-    if (buffer.is_floating_point() && buffer.numel() > 0) buffers_.push_back(buffer.detach());
+  const auto elsewhere = moe::experts_elsewhere(model);
+  for (const auto& item : model.named_buffers()) {
+    const auto& buffer = item.value();
+    if (elsewhere.contains(item.key()) || !buffer.is_floating_point() || buffer.numel() == 0) continue;
+    buffers_.push_back(buffer.detach());
   }
 }
 

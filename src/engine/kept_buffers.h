@@ -8,7 +8,8 @@
 namespace codmoe::engine {
 
 /// A model's floating-point buffers: running statistics, selection biases. Its forward pass moves them before anyone
-/// knows whether the step's loss is finite, and one that is not would stay in them for good.
+/// knows whether the step's loss is finite, and one that is not would stay in them for good. Other
+/// ranks' experts are left alone.
 class KeptBuffers {
  public:
   explicit KeptBuffers(const torch::nn::Module& model);

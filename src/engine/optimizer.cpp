@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "codmoe/core/error.h"
 #include "codmoe/dist/shards.h"
 #include "update_rules.h"
@@ -14,18 +16,23 @@ namespace codmoe::engine {
 struct Optimizer::Slot {
   std::string name, group;
   at::Tensor parameter, step;
-  int64_t owner = 0;                 // rank that moves the parameter
-  std::vector<at::Tensor> averages;  // undefined on the other ranks
+  bool spread = false;               // the owner alone has gradients of it
+  std::optional<int64_t> owner;      // rank that moves it; none: every rank does
+  std::optional<std::size_t> shard;  // its number in shards_
+  std::vector<at::Tensor> averages;  // undefined where it isn't moved
   double lr_scale = 1.0;
   int64_t part = 0;
   double weight_decay = 0.0;
+
+  bool is_moved_by(int64_t rank) const { return !owner || *owner == rank; }
 };
 
 /// Parameters that one call of the rule moves, but for those of other ranks.
 struct Optimizer::Batch {
   double lr_scale = 1.0;
   int64_t part = 0;
-  std::vector<at::Tensor> params;  // of all ranks
+  bool spread = false;
+  std::vector<at::Tensor> params;  // of all ranks, of this one where they are spread
   std::vector<std::size_t> own;    // which of them are this rank's
   UpdateLists lists;               // of its own
 
@@ -39,23 +46,35 @@ struct Optimizer::Entry {
   int64_t owner = 0;  // 0 also where every rank keeps it
 };
 
-Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, dist::Group* ranks)
-    : options_(options), ranks_(ranks), rank_(ranks == nullptr ? 0 : ranks->rank()), rule_(make_update_rule(options)) {
+Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, OptimizerRanks ranks)
+    : options_(options), ranks_(std::move(ranks)), rule_(make_update_rule(options)) {
+  if (ranks_.group != nullptr && (ranks_.shard || !ranks_.owners.empty())) rank_ = ranks_.group->rank();
   for (const auto& group : groups) add(group);
-  if (ranks != nullptr && !slots_.empty()) share_out();
+  if (ranks_.group != nullptr && ranks_.shard && !slots_.empty()) share_out();
   for (auto& slot : slots_) add_averages(slot);
   update_trainable();
 }
 
 Optimizer::~Optimizer() = default;
 
+namespace {
+
+/// Where the parameters lie that every rank has.
+at::TensorOptions scalar_options(const ParameterGroup& group, const dist::Owners& owners) {
+  const auto here =
+      std::ranges::find_if(group.parameters, [&](const auto& item) { return !owners.contains(item.first); });
+  TORCH_CHECK(here != group.parameters.end(), "group ", group.name, " has parameters of single ranks alone");
+  return here->second.options().dtype(at::kFloat).requires_grad(false);
+}
+
+}  // namespace
+
 void Optimizer::add(const ParameterGroup& group) {
   if (group.parameters.empty()) return;
-  const auto scalar = group.parameters.front().second.options().dtype(at::kFloat).requires_grad(false);
+  const auto step = at::zeros({}, scalar_options(group, ranks_.owners));
   if (!skipped_.defined()) {
-    for (auto* one : {&norm_, &left_out_, &skipped_, &skipped_in_row_}) *one = at::zeros({}, scalar);
+    for (auto* one : {&norm_, &left_out_, &skipped_, &skipped_in_row_}) *one = at::zeros_like(step);
   }
-  const auto step = at::zeros({}, scalar);
   for (const auto& [name, parameter] : group.parameters) {
     auto& slot = slots_.emplace_back();
     slot.name = name;
@@ -65,19 +84,28 @@ void Optimizer::add(const ParameterGroup& group) {
     slot.lr_scale = group.lr_scale;
     slot.part = group.part;
     slot.weight_decay = parameter.dim() > 1 ? options_.weight_decay : 0.0;
+    const auto owner = ranks_.owners.find(name);
+    slot.spread = owner != ranks_.owners.end();
+    if (slot.spread) slot.owner = owner->second;
   }
 }
 
 void Optimizer::share_out() {
   std::vector<at::Tensor> parameters;
-  for (const auto& slot : slots_) parameters.push_back(slot.parameter);
-  shards_ = std::make_unique<dist::Shards>(*ranks_, parameters);
-  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].owner = shards_->owner(i);
+  for (auto& slot : slots_) {
+    if (slot.spread) continue;
+    slot.shard = parameters.size();
+    parameters.push_back(slot.parameter);
+  }
+  shards_ = std::make_unique<dist::Shards>(*ranks_.group, parameters);
+  for (auto& slot : slots_) {
+    if (slot.shard) slot.owner = shards_->owner(*slot.shard);
+  }
 }
 
 void Optimizer::add_averages(Slot& slot) {
   for (std::size_t i = 0; i < rule_->averages().size(); ++i) {
-    slot.averages.push_back(slot.owner == rank_ ? at::zeros_like(slot.parameter).detach() : at::Tensor());
+    slot.averages.push_back(slot.is_moved_by(rank_) ? at::zeros_like(slot.parameter).detach() : at::Tensor());
   }
 }
 
@@ -85,14 +113,13 @@ void Optimizer::update_trainable() {
   batches_.clear();
   steps_.clear();
   std::vector<std::size_t> trainable;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    auto& slot = slots_[i];
+  for (auto& slot : slots_) {
     if (!slot.parameter.requires_grad()) {
       slot.parameter.mutable_grad() = at::Tensor();
       continue;
     }
-    trainable.push_back(i);
-    batch_of(slot).add(slot, rank_);
+    if (slot.shard) trainable.push_back(*slot.shard);
+    if (!slot.spread || slot.is_moved_by(rank_)) batch_of(slot).add(slot, rank_);
     if (steps_.empty() || !steps_.back().is_same(slot.step)) steps_.push_back(slot.step);
   }
   if (batches_.empty()) throw core::Error("the model has no parameter to train");
@@ -101,7 +128,7 @@ void Optimizer::update_trainable() {
 
 void Optimizer::Batch::add(const Slot& slot, int64_t rank) {
   params.push_back(slot.parameter);
-  if (slot.owner != rank) return;
+  if (!slot.is_moved_by(rank)) return;
   own.push_back(params.size() - 1);
   lists.params.push_back(slot.parameter);
   for (std::size_t i = 0; i < slot.averages.size(); ++i) lists.averages[i].push_back(slot.averages[i]);
@@ -110,13 +137,15 @@ void Optimizer::Batch::add(const Slot& slot, int64_t rank) {
 
 Optimizer::Batch& Optimizer::batch_of(const Slot& slot) {
   for (auto& batch : batches_) {
-    if (batch.lr_scale == slot.lr_scale && batch.part == slot.part && batch.lists.weight_decay == slot.weight_decay) {
+    if (batch.lr_scale == slot.lr_scale && batch.part == slot.part && batch.spread == slot.spread &&
+        batch.lists.weight_decay == slot.weight_decay) {
       return batch;
     }
   }
   auto& batch = batches_.emplace_back();
   batch.lr_scale = slot.lr_scale;
   batch.part = slot.part;
+  batch.spread = slot.spread;
   batch.lists.weight_decay = slot.weight_decay;
   batch.lists.averages.resize(slot.averages.size());
   return batch;
@@ -138,15 +167,25 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
   return gradients;
 }
 
-at::Tensor norm_of(const std::vector<std::vector<at::Tensor>>& gradients) {
-  std::vector<at::Tensor> norms;
-  for (const auto& some : gradients) {
-    for (const auto& norm : at::_foreach_norm(some)) norms.push_back(norm);
-  }
-  return at::linalg_vector_norm(at::stack(norms).to(at::kFloat));
+/// In float64, so that the norm's float32 bits don't hang on which ranks' squares are added up first.
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& norms) {
+  return at::stack(norms).to(at::kDouble).square().sum();
 }
 
 }  // namespace
+
+at::Tensor Optimizer::norm_of(const std::vector<std::vector<at::Tensor>>& gradients) const {
+  std::vector<at::Tensor> norms, spread;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    auto& target = batches_[i].spread ? spread : norms;
+    std::ranges::move(at::_foreach_norm(gradients[i]), std::back_inserter(target));
+  }
+  const auto squares = sum_of_squares(norms);
+  if (ranks_.owners.empty()) return squares.sqrt();
+  const auto of_spread = spread.empty() ? at::zeros_like(squares) : sum_of_squares(spread);
+  ranks_.group->sum(of_spread);
+  return (squares + of_spread).sqrt();
+}
 
 void Optimizer::judge(const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& loss) {
   norm_.copy_(norm_of(gradients));
@@ -189,7 +228,7 @@ std::map<std::string, Optimizer::Entry> Optimizer::entries() const {
   const auto names = rule_->averages();
   for (const auto& slot : slots_) {
     for (std::size_t i = 0; i < names.size(); ++i) {
-      entries[names[i] + "." + slot.name] = {slot.parameter, slot.averages[i], slot.owner};
+      entries[names[i] + "." + slot.name] = {slot.parameter, slot.averages[i], slot.owner.value_or(0)};
     }
     entries["step." + slot.group] = {slot.step, slot.step};
   }
@@ -207,9 +246,9 @@ core::TensorMap Optimizer::state() const {
 }
 
 at::Tensor Optimizer::sent_to_lead(const Entry& entry) const {
-  const auto tensor =
-      entry.tensor.defined() ? entry.tensor.contiguous() : at::empty(entry.like.sizes(), entry.like.options());
-  ranks_->broadcast(tensor, entry.owner);
+  const auto tensor = entry.tensor.defined() ? entry.tensor.contiguous()
+                                             : at::empty(entry.like.sizes(), entry.like.options().device(device()));
+  ranks_.group->broadcast(tensor, entry.owner);
   return rank_ == 0 ? tensor.cpu() : at::Tensor();  // one tensor at a time on the device
 }
 

@@ -76,6 +76,10 @@ struct BatchOnItsWay {
 };
 
 BatchOnItsWay begin_batch(Predictor& predictor, std::vector<DecodedFile> files) {
+  if (files.empty()) {
+    predictor.take_part();
+    return {};
+  }
   std::vector<PredictorInput> inputs;
   for (auto& file : files) inputs.push_back(std::move(file.input));
   auto predicted = predictor.predict(inputs);
@@ -96,11 +100,14 @@ std::vector<FilePrediction> end_batch(const BatchOnItsWay& batch) {
   return predictions;
 }
 
+/// `rounds`: at least so many batches, the last of them of none where the images don't fill them.
 void predict_images(Predictor& predictor, std::size_t count, const ReadImage& read, const PredictFilesOptions& options,
-                    const std::function<void(std::vector<FilePrediction>)>& use) {
+                    const std::function<void(std::vector<FilePrediction>)>& use, int64_t rounds = 0) {
   FileReader reader(predictor, count, read, options);
   std::optional<BatchOnItsWay> before;
-  for (auto batch = reader.next_batch(); !batch.empty(); batch = reader.next_batch()) {
+  for (int64_t round = 0;; ++round) {
+    auto batch = reader.next_batch();
+    if (batch.empty() && round >= rounds) break;
     auto now = begin_batch(predictor, std::move(batch));
     if (before) use(end_batch(*before));
     before = std::move(now);
@@ -142,19 +149,15 @@ void predict_on_ranks(Predictor& predictor, std::size_t images, const ReadImage&
                       const Ranks& ranks, const std::function<void(std::vector<FilePrediction>)>& use) {
   const auto part = part_of(images, batch_size, ranks);
   const auto a_round = static_cast<std::size_t>(batch_size * ranks.ranks());
-  std::size_t rounds = (images + a_round - 1) / a_round;
+  const auto rounds = static_cast<int64_t>((images + a_round - 1) / a_round);
+  const ReadImage read_own = [&](std::size_t i) { return read(part[i]); };
   const auto end_round = [&](std::vector<FilePrediction> batch) {
-    --rounds;
+    for (auto& one : batch) one.file = part[one.file];
     ranks.beat("predicting");
     auto all = to_leader(std::move(batch), ranks);
     if (ranks.leads()) use(std::move(all));
   };
-  const ReadImage read_own = [&](std::size_t i) { return read(part[i]); };
-  predict_images(predictor, part.size(), read_own, {.batch_size = batch_size}, [&](auto batch) {
-    for (auto& one : batch) one.file = part[one.file];
-    end_round(std::move(batch));
-  });
-  while (rounds > 0) end_round({});  // the last may have no batch for this rank
+  predict_images(predictor, part.size(), read_own, {.batch_size = batch_size}, end_round, rounds);
 }
 
 }  // namespace

@@ -17,7 +17,10 @@ class PredictionImages {
  public:
   PredictionImages(std::shared_ptr<const data::Dataset> dataset, int64_t count);
 
-  /// As the model is now. Files are read the first time alone.
+  /// That make() gives.
+  int64_t count() const { return count_; }
+
+  /// In one batch, as the model is now. Files are read the first time alone.
   std::vector<tfevents::Image> make(Predictor& predictor);
 
  private:

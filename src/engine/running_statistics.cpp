@@ -7,8 +7,9 @@
 
 namespace codmoe::engine {
 
-RunningStatistics::RunningStatistics(const core::TensorMap& state) {
+RunningStatistics::RunningStatistics(const core::TensorMap& state, const dist::Owners& owners) {
   for (const auto& [name, tensor] : state) {
+    if (owners.contains(name)) continue;
     if (name.ends_with("running_mean") || name.ends_with("running_var")) statistics_.push_back(tensor.detach());
   }
 }

@@ -4,15 +4,15 @@
 #include <vector>
 
 #include "codmoe/core/safetensors.h"
-#include "codmoe/dist/group.h"
+#include "codmoe/dist/owned_state.h"
 
 namespace codmoe::engine {
 
 /// Means and variances in a model's state, the same on every rank before each step and after it. To the bit, so that a
-/// checkpoint's moment changes nothing.
+/// checkpoint's moment changes nothing. Not those of experts with an owner, which sees all samples.
 class RunningStatistics {
  public:
-  explicit RunningStatistics(const core::TensorMap& state);
+  RunningStatistics(const core::TensorMap& state, const dist::Owners& owners);
   /// To be called before the step.
   void remember();
   /// After it: each moves by the mean of the ranks' changes. One sum; nothing waits for the host.

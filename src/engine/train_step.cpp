@@ -9,6 +9,7 @@
 #include "codmoe/dist/shared_statistics.h"
 #include "codmoe/engine/freezing.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/moe/expert_parallel.h"
 #include "codmoe/nn/weights.h"
 #include "kept_buffers.h"
 #include "running_statistics.h"
@@ -45,8 +46,9 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       device_(device),
       type_(model_->parameters().front().scalar_type()),
       group_(group),
+      owners_(moe::expert_owners(*model_)),
       optimizer_(parameter_groups(*model_, options.model.backbone), options.optimizer,
-                 options.engine.ranks.shard_optimizer ? group : nullptr),
+                 {.group = group, .shard = options.engine.ranks.shard_optimizer, .owners = owners_}),
       meters_(model_->moe_layers().size()),
       buffers_(std::make_unique<KeptBuffers>(*model_)),
       lr_factors_(at::ones({static_cast<int64_t>(model_parts.size())}, at::device(device))),
@@ -55,7 +57,7 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       average_weight_(at::zeros({}, at::device(device))) {
   if (engine_.ema.decay > 0) average_.emplace(*model_);
   if (group_ != nullptr && !shares_norms()) {
-    statistics_ = std::make_unique<RunningStatistics>(nn::state_dict(*model_));
+    statistics_ = std::make_unique<RunningStatistics>(nn::state_dict(*model_), owners_);
   }
   // Norms over all ranks are collectives, which must not hang on whether an image chose an expert here.
   const bool captures = wants_graph() && !model_->backbone().restores_random_state();
@@ -117,8 +119,8 @@ void TrainStep::gather_trainable(const std::vector<int64_t>& frozen) {
   if (group_ == nullptr || bucketed_ == frozen) return;
   buckets_.reset();  // its hooks
   std::vector<at::Tensor> trainable;
-  for (const auto& parameter : model_->parameters()) {
-    if (parameter.requires_grad()) trainable.push_back(parameter);
+  for (const auto& item : model_->named_parameters()) {
+    if (item.value().requires_grad() && !owners_.contains(item.key())) trainable.push_back(item.value());
   }
   buckets_ = std::make_unique<dist::GradientBuckets>(*group_, trainable);
   bucketed_ = frozen;
@@ -144,6 +146,12 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
     plan.inputs[i].masks.copy_(batches[i].masks, /*non_blocking=*/true);
   }
   return plan;
+}
+
+void TrainStep::gather_experts() {
+  if (owners_.empty()) return;
+  dist::fill_from_owners(nn::state_dict(*model_), owners_, *group_);
+  if (average_) dist::fill_from_owners(average_->state(), owners_, *group_);
 }
 
 std::string TrainStep::capture_refusal() {

@@ -42,7 +42,7 @@ std::unique_ptr<Validator> make_validator(const TrainOptions& options, c10::Devi
 
 /// Seeds first, so that initial weights depend on the seed alone. One that is not `fresh` gets other weights at once,
 /// and needs none of the files that the run began with.
-model::Detector make_model(const TrainOptions& options, c10::Device device, bool fresh) {
+model::Detector make_model(const TrainOptions& options, c10::Device device, bool fresh, const Ranks& ranks) {
   core::set_deterministic(options.engine.deterministic);
   set_precision(options.engine.precision);
   core::seed_all(static_cast<uint64_t>(options.seed));
@@ -52,6 +52,9 @@ model::Detector make_model(const TrainOptions& options, c10::Device device, bool
   if (fresh && !options.init.checkpoint.empty()) warm_start(*model, options.init);
   model->to(device);
   if (options.engine.channels_last) to_channels_last(*model);
+  if (options.engine.ranks.spread_experts && ranks.ranks() > 1) {
+    for (auto& layer : model->moe_layers()) layer->spread(*ranks.group());
+  }
   return model;
 }
 
@@ -121,7 +124,7 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       batches_(data::make_batch_source(train_, options_.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device, options.data.on_error)),
       kept_bytes_(bytes_on(device)),
-      model_(make_model(options, device, /*fresh=*/step_folder.empty())),
+      model_(make_model(options, device, /*fresh=*/step_folder.empty(), ranks_)),
       step_(model_, options, device, ranks_.group()) {
   seed_rank(ranks_, static_cast<uint64_t>(options.seed));
   if (!step_folder.empty()) resume(step_folder);
@@ -350,12 +353,14 @@ Scores Trainer::validate() {
   const AveragedWeights averaged(step_.average());
   Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
   auto scores = validator_->scores(predictor);
-  if (log_) log_->write(progress_.step, validator_->pictures(predictor));
+  const auto pictures = validator_->pictures(predictor);
+  if (log_) log_->write(progress_.step, pictures);
   return scores;
 }
 
 void Trainer::save() {
   ranks_.rests(fmt::format("saving step {}", progress_.step));
+  step_.gather_experts();
   const auto state = training_state(step_.optimizer(), ranks_);
   if (!ranks_.leads()) return;
   checkpoints().save(*model_, state, step_.average(), progress_, core::write_options(options_), train_->fingerprint(),

@@ -63,15 +63,24 @@ Scores Validator::scores_at_original(Predictor& predictor) const {
 
 Scores Validator::scores_at_network(Predictor& predictor) const {
   metrics::BatchScores scores;
-  for (auto i = static_cast<std::size_t>(ranks_.rank()); i < kept_.size();
-       i += static_cast<std::size_t>(ranks_.ranks())) {
-    scores.add(predictor.predict_resized(kept_[i].images), kept_[i].masks.squeeze(1));
+  const auto ranks = static_cast<std::size_t>(ranks_.ranks()), rank = static_cast<std::size_t>(ranks_.rank());
+  for (std::size_t first = 0; first < kept_.size(); first += ranks) {
+    if (first + rank < kept_.size()) {
+      const auto& batch = kept_[first + rank];
+      scores.add(predictor.predict_resized(batch.images), batch.masks.squeeze(1));
+    } else {
+      predictor.take_part();
+    }
   }
   if (ranks_.group() != nullptr) scores.add_up(*ranks_.group());
   return scores.summary();
 }
 
-std::vector<tfevents::Image> Validator::pictures(Predictor& predictor) { return images_->make(predictor); }
+std::vector<tfevents::Image> Validator::pictures(Predictor& predictor) {
+  if (ranks_.leads()) return images_->make(predictor);
+  if (images_->count() > 0) predictor.take_part();
+  return {};
+}
 
 core::Json logged_scores(const Scores& scores, const EngineOptions& engine) {
   auto logged = core::Json::object();

@@ -50,7 +50,7 @@ class Net : public torch::nn::Module {
 /// A net, and what trains it on gradients that depend on the step alone.
 struct Training {
   Training(const OptimizerOptions& options, at::ScalarType dtype, dist::Group* ranks)
-      : net(dtype), optimizer(net.groups(), options, ranks) {}
+      : net(dtype), optimizer(net.groups(), options, {.group = ranks}) {}
 
   /// backbone.1 thaws at step 4, backbone.0 at step 9; it then stands still again for a while.
   void freeze(int64_t step) {
@@ -241,7 +241,7 @@ TEST(ShardedOptimizerMemory, IsThatOfAPartOfTheAverages) {
   for (const auto& [ranks, tensors] : std::vector<std::pair<int64_t, int64_t>>{{1, 8 * 2}, {4, 2 * 2 + 2}}) {
     test::run_ranks(ranks, [&, tensors = tensors](dist::Group& together) {
       const core::MemoryMeter meter;  // the last two tensors of four ranks are the buffer that weights are sent by
-      Optimizer optimizer({group}, kAdamW, &together);
+      Optimizer optimizer({group}, kAdamW, {.group = &together});
       optimizer.load_state(state);
       EXPECT_GE(meter.live(), tensors * bytes);
       EXPECT_LE(meter.live(), tensors * bytes + scalars);

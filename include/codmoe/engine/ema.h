@@ -15,7 +15,8 @@ namespace codmoe::engine {
 double ema_decay(const EmaOptions& options, int64_t n);
 
 /// An exponential moving average of a model's floating-point state. As in timm's ModelEmaV3, buffers are averaged too:
-/// running statistics and selection biases; whole numbers are copied.
+/// running statistics and selection biases; whole numbers are copied. Those of experts that other ranks own are in host
+/// memory and as stale as the experts, until dist::fill_from_owners(state()).
 class WeightAverage {
  public:
   /// Begins with the model's state. The model must not be moved or resized while this lives.
@@ -37,7 +38,8 @@ class WeightAverage {
   std::vector<at::Tensor> kept_whole_, whole_;  // whole numbers
 };
 
-/// For its lifetime the model has the averaged state. Addresses stay as they are, so CUDA graphs of the model do too.
+/// For its lifetime the model has the averaged state, each rank in the experts that it owns. Addresses stay as they
+/// are, so CUDA graphs of the model do too.
 class AveragedWeights {
  public:
   /// Does nothing where `average` is null.

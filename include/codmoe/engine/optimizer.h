@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "codmoe/core/safetensors.h"
+#include "codmoe/dist/owned_state.h"
 #include "codmoe/engine/optimizer_options.h"
 
 namespace codmoe::dist {
-class Group;
 class Shards;
 }  // namespace codmoe::dist
 
@@ -25,6 +25,15 @@ struct ParameterGroup {
   double lr_scale = 1.0;  ///< on options.lr
   int64_t part = 0;       ///< which factor of step() holds for them
   std::vector<std::pair<std::string, at::Tensor>> parameters = {};
+};
+
+/// What the ranks of a run do together in an optimizer; none: each does all.
+struct OptimizerRanks {
+  dist::Group* group = nullptr;  ///< must outlive the optimizer
+  bool shard = true;             ///< the averages are shared out
+  /// Of parameters that their owner alone has gradients of, which are those of all ranks' images, and moves. On the
+  /// other ranks they may lie on another device, and nothing but their names and shapes is looked at.
+  dist::Owners owners = {};
 };
 
 class UpdateRule;
@@ -39,13 +48,14 @@ struct UpdateScalars;
 ///
 /// Given the ranks of a run, it shares the averages out (ZeRO stage 1, dist/shards.h): each rank keeps those of its own
 /// parameters, frozen ones counted in, moves these alone, and sends them to all. Every rank must hold the same
-/// parameters and call alike; at step() all gradients must be the same on all ranks. The weights are bit for bit those
-/// of an optimizer that shares nothing out.
+/// parameters and call alike; at step() all gradients must be the same on all ranks, but for those of parameters with
+/// an owner. The weights are bit for bit those of an optimizer that shares nothing out. The gradients' norm, and
+/// whether a step is left out, are those of all parameters everywhere; where some have owners, step() is a collective
+/// for that.
 class Optimizer {
  public:
-  /// `ranks`: null where nothing is shared out; must outlive the optimizer.
   /// @throws core::BadOption for an unknown name; core::Error without a parameter to train.
-  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, dist::Group* ranks = nullptr);
+  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, OptimizerRanks ranks = {});
   ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
@@ -78,8 +88,8 @@ class Optimizer {
   /// "step.GROUP", "skipped", "skipped_in_row": all that step() depends on beside the parameters. To be used before the
   /// next step(), which may change the tensors.
   ///
-  /// Names and values don't tell whether, and over how many ranks, averages are shared out. Where they are, this is a
-  /// collective: rank 0 gets all, other ranks' averages in host memory, and the others get nothing.
+  /// Names and values don't tell whether, and over how many ranks, averages are shared out or have owners. Where
+  /// they do, this is a collective: rank 0 gets all, other ranks' averages in host memory, and the others get nothing.
   core::TensorMap state() const;
   /// All of state(), on every rank, which keeps its part. No collective.
   /// @throws core::Error for missing, unexpected or mis-shaped tensors.
@@ -95,15 +105,16 @@ class Optimizer {
   Batch& batch_of(const Slot& slot);
   void update(Batch& batch, const std::vector<at::Tensor>& gradients, const UpdateScalars& scalars);
   void judge(const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& loss);
+  at::Tensor norm_of(const std::vector<std::vector<at::Tensor>>& gradients) const;
   std::map<std::string, Entry> entries() const;
   at::Tensor sent_to_lead(const Entry& entry) const;
 
   OptimizerOptions options_;
-  dist::Group* ranks_;
-  int64_t rank_;
+  OptimizerRanks ranks_;
+  int64_t rank_ = 0;  // also where every rank does all
   std::unique_ptr<UpdateRule> rule_;
   std::vector<Slot> slots_;
-  std::unique_ptr<dist::Shards> shards_;  // of the parameters of slots_; null where nothing is shared out
+  std::unique_ptr<dist::Shards> shards_;  // of the parameters without owner; null where nothing is shared out
   std::vector<Batch> batches_;            // of the trainable parameters alone
   std::vector<at::Tensor> steps_;         // of the groups that have any
   at::Tensor norm_, left_out_, skipped_, skipped_in_row_;

@@ -72,11 +72,13 @@ struct EmaOptions {
 struct RanksOptions {
   bool sync_norm = false;        ///< batch norms take mean and variance of the whole batch, not of a rank's part
   bool shard_optimizer = false;  ///< each rank keeps the optimizer's averages of its own share of the weights alone
+  bool spread_experts = false;   ///< each rank holds a part of every MoE layer's experts and runs them for all ranks
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("sync_norm", sync_norm);
     visit("shard_optimizer", shard_optimizer);
+    visit("spread_experts", spread_experts);
   }
 };
 

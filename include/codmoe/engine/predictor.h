@@ -56,6 +56,10 @@ class Predictor {
   /// test-time augmentation. Queues likewise.
   at::Tensor predict_resized(const at::Tensor& images_b3ss);
 
+  /// Stands for one predict() or predict_resized() on a rank that has no image, while other ranks have. Does nothing
+  /// unless the model's experts are spread over ranks (SparseCODMoEImpl::spread): predictions are collectives then.
+  void take_part();
+
   /// The model's MoE layers.
   const std::vector<report::ExpertLayer>& layers() const { return layers_; }
   const TestTimeOptions& test_time() const { return test_time_; }

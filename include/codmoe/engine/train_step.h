@@ -30,7 +30,8 @@ class RunningStatistics;
 /// ranks.
 class TrainStep {
  public:
-  /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one.
+  /// `model` lies on `device` already, with the same weights on every rank of `group`; null: there is one. Where its
+  /// experts are to be spread (SparseCODMoEImpl::spread), they are.
   TrainStep(model::Detector model, const TrainOptions& options, c10::Device device, dist::Group* group = nullptr);
   ~TrainStep();
 
@@ -44,6 +45,9 @@ class TrainStep {
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   /// One a MoE layer.
   std::vector<moe::LoadMeter>& meters() { return meters_; }
+  /// Makes the weights, and their averages, whole on every rank where experts are spread: to be called by all ranks
+  /// before a checkpoint.
+  void gather_experts();
   /// Whether the last step was replayed from a graph.
   bool replayed() const { return replayed_; }
 
@@ -84,6 +88,7 @@ class TrainStep {
   c10::Device device_;
   at::ScalarType type_;  // of the weights
   dist::Group* group_;
+  dist::Owners owners_;  // of experts that are spread
   Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
   std::unique_ptr<KeptBuffers> buffers_;

@@ -29,6 +29,7 @@ class Validator {
   Scores scores(Predictor& predictor) const;
 
   /// For TensorBoard: photograph, mask and map of engine.log_images samples, whose files are read the first time alone.
+  /// On the leader; every rank must call it, and the others get none.
   std::vector<tfevents::Image> pictures(Predictor& predictor);
 
  private:

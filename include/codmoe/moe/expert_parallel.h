@@ -3,6 +3,9 @@
 
 #include <torch/nn/module.h>
 
+#include <set>
+#include <string>
+
 #include "codmoe/dist/owned_state.h"
 
 namespace codmoe::moe {
@@ -13,6 +16,9 @@ namespace codmoe::moe {
 ///   - what this rank owns has the gradient of all ranks' images already: it must not be summed;
 ///   - what another rank owns has no gradient here, is on the CPU and must not be in this rank's optimizer.
 dist::Owners expert_owners(const torch::nn::Module& model);
+
+/// The names there that other ranks own: what lies on the CPU here, and is stale.
+std::set<std::string> experts_elsewhere(const torch::nn::Module& model);
 
 /// Gives every rank the owners' weights and running statistics of all experts, so that nn::state_dict(model) is whole
 /// and can be saved: names and values are those of a model on one rank. A collective. For other state by the same
