@@ -31,7 +31,8 @@ void train(apps::TrainArguments& args) {
   if (!apps::load_options(args.common, options)) return;
   if (args.dry_run) return apps::dry_run(options);
   if (args.common.output.empty()) throw core::UsageError("--output: name the run folder");
-  apps::Session session(args.common, "go on from the last checkpoint with --resume auto");
+  apps::Session session(args.common, "go on from the last checkpoint with --resume auto",
+                        options.engine.ranks.patience);
   session.run([&] {
     if (!args.seeds.empty()) return apps::train_seeds(options, args, session);
     apps::train_once(options, args.common.output, args, session);

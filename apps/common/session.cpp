@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <cmath>
+
 #include "codmoe/core/device.h"
 #include "codmoe/dist/store.h"
 
@@ -32,12 +34,18 @@ void keep_quiet(const dist::Place& place) {
   if (place.rank > 0) spdlog::set_level(std::max(spdlog::get_level(), spdlog::level::warn));
 }
 
+dist::WatchLimits limits(double patience) {
+  dist::WatchLimits limits;
+  limits.patience = std::chrono::milliseconds(std::llround(1000 * patience));
+  return limits;
+}
+
 }  // namespace
 
 struct Session::Meeting {
-  Meeting(const dist::Place& place, c10::Device device, const std::string& advice)
+  Meeting(const dist::Place& place, c10::Device device, const std::string& advice, double patience)
       : store(dist::connect(place, kMeetingTime)),
-        watch(place, store, advice),
+        watch(place, store, advice, limits(patience)),
         group(store, place.rank, place.ranks, device) {}
 
   c10::intrusive_ptr<c10d::Store> store;
@@ -45,12 +53,12 @@ struct Session::Meeting {
   dist::Group group;
 };
 
-Session::Session(const CommonOptions& common, const std::string& advice) : device_(c10::kCPU) {
+Session::Session(const CommonOptions& common, const std::string& advice, double patience) : device_(c10::kCPU) {
   const auto place = dist::place_from_environment();
   device_ = device_at(common.device, place);
   if (!place) return;
   keep_quiet(*place);
-  meeting_ = std::make_unique<Meeting>(*place, device_, advice);
+  meeting_ = std::make_unique<Meeting>(*place, device_, advice, patience);
   ranks_ = engine::Ranks(meeting_->group, &meeting_->watch);
 }
 

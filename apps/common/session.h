@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "codmoe/engine/options.h"
 #include "codmoe/engine/ranks.h"
 #include "common/cli.h"
 
@@ -12,8 +13,9 @@ namespace codmoe::apps {
 class Session {
  public:
   /// Meets the other ranks, where the environment says that there are any. `advice`: what to do after a rank was lost.
+  /// `patience`, in seconds: see engine::RanksOptions.
   /// @throws core::UsageError for a device that ranks can't have; core::Error where they don't meet
-  Session(const CommonOptions& common, const std::string& advice);
+  Session(const CommonOptions& common, const std::string& advice, double patience = engine::RanksOptions{}.patience);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

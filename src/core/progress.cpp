@@ -52,7 +52,7 @@ ProgressLine::ProgressLine(std::string title, int64_t total, std::string unit, i
       total_(total),
       already_(already),
       done_(already),
-      terminal_(::isatty(STDERR_FILENO) != 0),
+      terminal_(::isatty(STDERR_FILENO) != 0 && spdlog::should_log(spdlog::level::info)),
       begin_(Clock::now()),
       drawn_(begin_) {}
 

@@ -9,7 +9,8 @@
 
 namespace codmoe::core {
 
-/// A progress line on standard error: redrawn in place on a terminal, a plain line now and then elsewhere.
+/// A progress line on standard error: redrawn in place on a terminal, a plain line now and then elsewhere, nothing where
+/// the log has no information.
 class ProgressLine {
  public:
   /// `unit` names what is counted, "images"; `already` of them were done before the construction.

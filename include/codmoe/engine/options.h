@@ -73,12 +73,15 @@ struct RanksOptions {
   bool sync_norm = false;        ///< batch norms take mean and variance of the whole batch, not of a rank's part
   bool shard_optimizer = false;  ///< each rank keeps the optimizer's averages of its own share of the weights alone
   bool spread_experts = false;   ///< each rank holds a part of every MoE layer's experts and runs them for all ranks
+  double patience = 25.0;        ///< seconds: the run ends where a rank stands still so long while others wait for it,
+                                 ///< or all twice as long; more than a step takes
 
   template <class Visitor>
   void fields(Visitor&& visit) {
     visit("sync_norm", sync_norm);
     visit("shard_optimizer", shard_optimizer);
     visit("spread_experts", spread_experts);
+    visit("patience", patience, core::above(0.0));
   }
 };
 
