@@ -116,11 +116,15 @@ TEST(SpreadExpertsStatistics, StayTheirOwners) {
     Training run(options, &group);
     run.train(0, 2);
     const auto owners = moe::expert_owners(*run.model);
+    int64_t moved_by_one = 0;
     for (const auto& [name, tensor] : nn::state_dict(*run.model)) {
       if (!name.ends_with("running_mean")) continue;
       const auto of_ranks = group.gather(tensor.contiguous());
-      EXPECT_EQ(at::equal(of_ranks[0], of_ranks[1]), !owners.contains(name)) << name;
+      const bool same = at::equal(of_ranks[0], of_ranks[1]);
+      EXPECT_TRUE(same || owners.contains(name)) << name;
+      moved_by_one += same ? 0 : 1;
     }
+    EXPECT_GT(moved_by_one, 0);  // not all experts: some get no image
   });
 }
 
