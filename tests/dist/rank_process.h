@@ -21,7 +21,7 @@ namespace codmoe::test {
 
 /// Waits until `condition`, at most `limit`; whether it came.
 template <class Condition>
-bool wait_for(const Condition& condition, std::chrono::milliseconds limit = std::chrono::seconds(30)) {
+bool wait_for(const Condition& condition, std::chrono::milliseconds limit = std::chrono::seconds(90)) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end) {
     if (condition()) return true;
@@ -66,7 +66,7 @@ class RankProcess {
     return code_;
   }
   /// The same; nothing where it has not ended in time.
-  std::optional<int> wait(std::chrono::milliseconds limit = std::chrono::seconds(30)) {
+  std::optional<int> wait(std::chrono::milliseconds limit = std::chrono::seconds(90)) {
     wait_for([&] { return ended().has_value(); }, limit);
     return code_;
   }

@@ -94,9 +94,9 @@ class ThreeRanks {
  private:
   static int be_rank(const Place& place, const Body& body) {
     core::init_log("warn");
-    const WatchLimits limits{.period = milliseconds(100), .silence = seconds(2), .patience = milliseconds(2500)};
+    const WatchLimits limits{.period = milliseconds(100), .silence = seconds(8), .patience = seconds(9)};
     try {
-      const auto store = connect(place, seconds(30));
+      const auto store = connect(place, seconds(60));
       Watch watch(place, store, "look at it", limits);
       watch.run([&] { body(watch, place.rank); });
       return 0;
@@ -178,7 +178,7 @@ TEST(Watch, ANormalEndInAnyOrderBlamesNobody) {
   });
   ThreeRanks first_ends_last([](Watch& watch, int64_t rank) {
     watch.rests("the report");
-    if (rank == 0) pause(milliseconds(2500));  // longer than any limit
+    if (rank == 0) pause(milliseconds(9500));  // longer than any limit
   });
   first_ends_first.expect_normal_end();
   first_ends_last.expect_normal_end();

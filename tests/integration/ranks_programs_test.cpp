@@ -28,7 +28,7 @@ class RanksPrograms : public ::testing::Test {
            "decoder: {width: 8}\n"
            "data: {train: {dir: data}, val: {dir: data}, loader: {batch_size: 4, size: 32, "
            "drop_last: true}}\n"
-           "schedule: {epochs: 2}\n"
+           "schedule: {epochs: 2, warmup_epochs: 0}\n"
            "engine: {log_every: 1, ranks: {sync_norm: true}}\n";
   }
   std::string path(const std::string& name) const { return "'" + (folder_ / name).string() + "'"; }
