@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include "memory_order.h"
+
 namespace codmoe::dist {
 
 namespace {
@@ -24,11 +26,7 @@ Bucket make_bucket(const std::vector<at::Tensor>& parameters) {
                 .parameters = parameters};
   int64_t begin = 0;
   for (const auto& parameter : parameters) {
-    // Strides as the gradient's, so that the optimizer meets the same memory order in both.
-    const auto flat = bucket.flat.narrow(0, begin, parameter.numel());
-    bucket.views.push_back(parameter.is_non_overlapping_and_dense()
-                               ? flat.as_strided(parameter.sizes(), parameter.strides())
-                               : flat.view(parameter.sizes()));
+    bucket.views.push_back(in_order_of(bucket.flat.narrow(0, begin, parameter.numel()), parameter));
     begin += parameter.numel();
   }
   return bucket;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "memory_order.h"
+
 namespace codmoe::dist {
 
 /// Tensors of one owner that are sent together, as bytes: dtypes may differ.
@@ -48,13 +50,6 @@ int64_t buffer_bytes(const std::vector<at::Tensor>& tensors, const std::vector<i
   return std::clamp(bytes, largest, *std::ranges::max_element(parts));
 }
 
-/// `bytes` as values in the memory order of `tensor`, so that they are copied as they lie.
-at::Tensor view_as(const at::Tensor& bytes, const at::Tensor& tensor) {
-  const auto flat = bytes.view(tensor.scalar_type());
-  return tensor.is_non_overlapping_and_dense() ? flat.as_strided(tensor.sizes(), tensor.strides())
-                                               : flat.view(tensor.sizes());
-}
-
 std::vector<std::size_t> all_of(const std::vector<at::Tensor>& tensors) {
   std::vector<std::size_t> indices(tensors.size());
   std::iota(indices.begin(), indices.end(), 0);
@@ -89,8 +84,9 @@ void Shards::add(std::size_t i) {
   }
   auto& piece = pieces_.back();
   const auto begin = piece.flat.numel();
+  const auto bytes = buffer_.narrow(0, begin, static_cast<int64_t>(tensor.nbytes()));
   piece.tensors.push_back(tensor);
-  piece.views.push_back(view_as(buffer_.narrow(0, begin, static_cast<int64_t>(tensor.nbytes())), tensor));
+  piece.views.push_back(in_order_of(bytes.view(tensor.scalar_type()), tensor));
   piece.flat = buffer_.narrow(0, 0, begin + padded_bytes(tensor));
 }
 
