@@ -54,19 +54,13 @@ report::Evaluation evaluate_predictions(const std::string& name, const fs::path&
   return evaluation;
 }
 
-std::vector<report::Evaluation> evaluate(const apps::EvalOptions& options, const apps::Session& session) {
+void evaluate_and_report(const apps::EvalOptions& options, const apps::Session& session) {
   std::vector<report::Evaluation> runs;
   for (const auto& [name, path] : options.checkpoints) {
     runs.push_back(evaluate_checkpoint(name, path, options, session));
   }
-  if (!session.ranks().leads()) return {};
-  for (const auto& [name, folder] : options.pred) runs.push_back(evaluate_predictions(name, folder, options));
-  return runs;
-}
-
-void evaluate_and_report(const apps::EvalOptions& options, const apps::Session& session) {
-  const auto runs = evaluate(options, session);
   if (!session.ranks().leads()) return;
+  for (const auto& [name, folder] : options.pred) runs.push_back(evaluate_predictions(name, folder, options));
   fmt::print("{}", report::format_table(runs));
   if (!options.json.empty()) report::write_json(options.json, runs);
   if (!options.csv.empty()) report::write_csv(options.csv, runs);

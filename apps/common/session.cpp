@@ -16,14 +16,14 @@ namespace {
 constexpr std::chrono::seconds kMeetingTime{120};
 
 /// Each rank of a machine has its own GPU.
-c10::Device device_at(const std::string& text, const std::optional<dist::Place>& place) {
+c10::Device device_at(const std::string& text, const dist::Place& place) {
   const auto device = core::parse_device(text);
-  if (!place || device.is_cpu()) return device;
-  if (text.starts_with("cuda:") && place->local_ranks > 1) {
+  if (device.is_cpu()) return device;
+  if (text.starts_with("cuda:") && place.local_ranks > 1) {
     throw core::UsageError(fmt::format("--device: {} is one GPU for {} processes; name cuda, and each takes its own",
-                                       text, place->local_ranks));
+                                       text, place.local_ranks));
   }
-  const auto own = core::parse_device(fmt::format("cuda:{}", place->local_rank));
+  const auto own = core::parse_device(fmt::format("cuda:{}", place.local_rank));
   c10::impl::VirtualGuardImpl(own.type()).setDevice(own);
   return own;
 }
@@ -43,26 +43,30 @@ dist::WatchLimits limits(double patience) {
 }  // namespace
 
 struct Session::Meeting {
-  Meeting(const dist::Place& place, c10::Device device, const std::string& advice, double patience)
-      : store(dist::connect(place, kMeetingTime)),
+  Meeting(const dist::Place& place, c10::Device own, const std::string& advice, double patience)
+      : device(own),
+        store(dist::connect(place, kMeetingTime)),
         watch(place, store, advice, limits(patience)),
         group(store, place.rank, place.ranks, device) {}
 
+  c10::Device device;
   c10::intrusive_ptr<c10d::Store> store;
   dist::Watch watch;
   dist::Group group;
 };
 
-Session::Session(const CommonOptions& common, const std::string& advice, double patience) : device_(c10::kCPU) {
+Session::Session(const CommonOptions& common, const std::string& advice, double patience) : device_(common.device) {
   const auto place = dist::place_from_environment();
-  device_ = device_at(common.device, place);
   if (!place) return;
+  const auto device = device_at(device_, *place);
   keep_quiet(*place);
-  meeting_ = std::make_unique<Meeting>(*place, device_, advice, patience);
+  meeting_ = std::make_unique<Meeting>(*place, device, advice, patience);
   ranks_ = engine::Ranks(meeting_->group, &meeting_->watch);
 }
 
 Session::~Session() = default;
+
+c10::Device Session::device() const { return meeting_ ? meeting_->device : core::parse_device(device_); }
 
 void Session::run(const std::function<void()>& body) {
   if (!meeting_) return body();

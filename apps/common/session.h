@@ -20,14 +20,15 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  c10::Device device() const { return device_; }
+  /// Of the checkpoint or the training. @throws core::UsageError for one that is not there
+  c10::Device device() const;
   const engine::Ranks& ranks() const { return ranks_; }
   /// Runs `body`; where it throws on one rank, the others hear why, and end.
   void run(const std::function<void()>& body);
 
  private:
   struct Meeting;
-  c10::Device device_;
+  std::string device_;                // as it was named
   std::unique_ptr<Meeting> meeting_;  // null where this process is alone
   engine::Ranks ranks_;
 };

@@ -69,7 +69,7 @@ void train_seeds(const engine::TrainOptions& options, const TrainArguments& args
     const auto folder = seed_folder(args, seed);
     spdlog::info("seed {}: {}", seed, folder.string());
     train_once(own, folder, args, session);
-    session.ranks().largest(0);  // its files are written
+    if (!session.ranks().leads()) continue;
     const auto best = engine::read_state(engine::find_checkpoint(folder, /*prefer_best=*/true)).progress.best_step;
     runs.push_back({.seed = seed, .step = best, .scores = engine::validation_scores(folder, best)});
   }

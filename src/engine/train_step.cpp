@@ -150,7 +150,7 @@ TrainStep::Plan& TrainStep::plan_for(const std::vector<data::Batch>& batches) {
 
 void TrainStep::gather_experts() {
   if (owners_.empty()) return;
-  dist::fill_from_owners(nn::state_dict(*model_), owners_, *group_);
+  moe::gather_experts(*model_, *group_);
   if (average_) dist::fill_from_owners(average_->state(), owners_, *group_);
 }
 
