@@ -110,7 +110,7 @@ std::string SparseCODMoEImpl::refusal_of(const at::Tensor& x_bchw) {
   if (!fused_pool().refusal.empty()) return fused_pool().refusal;
   if (!in_one_mode()) return "some modules are in training, others in evaluation";
   return is_training() ? ops::fused_moe_training_refusal(x_bchw, fused_pool().experts)
-                       : ops::fused_moe_refusal(x_bchw, static_cast<int64_t>(pool_.size()));
+                       : ops::fused_moe_refusal(x_bchw, fused_pool().experts);
 }
 
 bool SparseCODMoEImpl::in_one_mode() {

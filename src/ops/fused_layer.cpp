@@ -1,6 +1,8 @@
 #ifdef CODMOE_CUDA
 #include "fused_layer.h"
 
+#include <cmath>
+
 namespace codmoe::ops {
 
 namespace {
@@ -11,7 +13,22 @@ at::Tensor as_floats(const at::Tensor& values) {
 
 }  // namespace
 
-cuda::Shape fused_shape(const at::Tensor& x_bchw, int64_t experts, int64_t top_k) {
+at::Tensor widen_images(const at::Tensor& x_bchw, const FusedWidths& widths) {
+  return widths.added() == 0 ? x_bchw : at::constant_pad_nd(x_bchw, {0, 0, 0, 0, 0, widths.added()});
+}
+
+FusedRouter widen_router(const FusedRouter& router, const FusedWidths& widths) {
+  auto widened = router;
+  if (widths.added() > 0) widened.weight = at::constant_pad_nd(router.weight, {0, widths.added()});
+  return widened;
+}
+
+at::Tensor narrow_result(const at::Tensor& y_bchw, const FusedWidths& widths) {
+  if (widths.added() == 0) return y_bchw;
+  return y_bchw.narrow(1, 0, widths.given()).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+cuda::Shape fused_shape(const at::Tensor& x_bchw, const FusedWidths& widths, int64_t experts, int64_t top_k) {
   cuda::Shape shape;
   shape.batch = static_cast<int>(x_bchw.size(0));
   shape.channels = static_cast<int>(x_bchw.size(1));
@@ -21,6 +38,7 @@ cuda::Shape fused_shape(const at::Tensor& x_bchw, int64_t experts, int64_t top_k
   shape.top_k = static_cast<int>(top_k);
   shape.positions = shape.height * shape.width;
   shape.slots = shape.batch * shape.top_k;
+  shape.root = 1.0F / std::sqrt(static_cast<float>(widths.given()) / cuda::kHeads);
   return shape;
 }
 

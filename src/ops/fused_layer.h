@@ -5,10 +5,18 @@
 
 #include "codmoe/ops/fused_moe.h"
 #include "cuda/fused_moe.h"
+#include "fused_widths.h"
 
 namespace codmoe::ops {
 
-cuda::Shape fused_shape(const at::Tensor& x_bchw, int64_t experts, int64_t top_k);
+/// What the kernels compute with: x with zeros as further channels, the router without weight for them. Differentiable.
+at::Tensor widen_images(const at::Tensor& x_bchw, const FusedWidths& widths);
+FusedRouter widen_router(const FusedRouter& router, const FusedWidths& widths);
+/// The given channels of the kernels' result, channels last. Differentiable.
+at::Tensor narrow_result(const at::Tensor& y_bchw, const FusedWidths& widths);
+
+/// Of widened x.
+cuda::Shape fused_shape(const at::Tensor& x_bchw, const FusedWidths& widths, int64_t experts, int64_t top_k);
 
 /// How products of x are formed: TF32 where that is allowed for convolutions of float32.
 cuda::Math fused_math(const at::Tensor& x_bchw);

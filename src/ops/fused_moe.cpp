@@ -9,17 +9,20 @@
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "cuda/moe_launch.h"
 #include "fused_layer.h"
+#include "fused_operands.h"
+#include "fused_widths.h"
 #endif
 
 namespace codmoe::ops {
 
 #ifndef CODMOE_CUDA
 
-std::string fused_moe_refusal(const at::Tensor&, int64_t) { return "this build has no CUDA"; }
+std::string fused_moe_refusal(const at::Tensor&, const std::vector<FusedExpert>&) { return "this build has no CUDA"; }
 
 FusedResult fused_moe(const at::Tensor&, const FusedRouter&, const std::vector<FusedExpert>&) {
   TORCH_CHECK(false, "fused_moe: this build has no CUDA");
@@ -29,107 +32,114 @@ FusedResult fused_moe(const at::Tensor&, const FusedRouter&, const std::vector<F
 
 namespace {
 
-/// Tensors made for one call, kept until its kernels are queued.
-class Operands {
+/// The experts as the kernels read them.
+class Describer {
  public:
-  Operands(const at::Tensor& x, at::ScalarType vectors)
-      : device_(x.device()), maps_(x.scalar_type()), vectors_(vectors) {}
+  Describer(FusedOperands& operands, const FusedWidths& widths, float root)
+      : operands_(operands), widths_(widths), root_(root) {}
 
-  /// [out, k, k, in] in the type of the maps; no copy where the weight lies so already.
-  const void* filters(const at::Tensor& weight) {
-    if (!weight.defined()) return nullptr;
-    return keep(weight.to(maps_).contiguous(at::MemoryFormat::ChannelsLast));
-  }
-  const void* vector(const at::Tensor& values) {
-    if (!values.defined()) return nullptr;
-    return keep(values.to(vectors_).contiguous());
+  cuda::Expert describe(const FusedExpert& from) {
+    cuda::Expert to;
+    if (from.attention_heads > 0) {
+      add_attention(from, to);
+      return to;
+    }
+    TORCH_CHECK(from.convs.size() <= cuda::kMaxConvs, "fused_moe: at most ", cuda::kMaxConvs,
+                " convolutions an expert");
+    for (const auto& branch : from.convs)
+      to.convs[to.conv_count++] = conv(branch, widths_.groups(branch.weight.size(1)));
+    to.stencil = static_cast<cuda::Stencil>(from.stencil);
+    if (from.stencil == FusedStencil::depthwise) add_depthwise(from, to);
+    if (from.gate_reduce.weight.defined()) add_gate(from, to);
+    to.fusion = conv(from.fusion, widths_.fusion_input(from));
+    return to;
   }
 
  private:
-  const void* keep(const at::Tensor& tensor) {
-    TORCH_CHECK(tensor.device() == device_, "fused_moe: a parameter is on ", tensor.device(), ", the input on ",
-                device_);
-    return kept_.emplace_back(tensor).const_data_ptr();
+  cuda::Groups all() const { return widths_.groups(widths_.given()); }
+  const void* vector(const at::Tensor& values) {
+    return values.defined() ? operands_.vector(values, widths_.groups(values.size(0))) : nullptr;
   }
 
-  c10::Device device_;
-  at::ScalarType maps_, vectors_;
-  std::vector<at::Tensor> kept_;
-};
-
-cuda::Epilogue to_cuda(const FusedEpilogue& from, Operands& operands) {
-  cuda::Epilogue to;
-  to.gamma = operands.vector(from.gamma);
-  to.beta = operands.vector(from.beta);
-  to.mean = operands.vector(from.mean);
-  to.var = operands.vector(from.var);
-  to.bias = operands.vector(from.bias);
-  to.gelu = from.gelu;
-  to.gated = from.gated;
-  return to;
-}
-
-cuda::Conv to_cuda(const FusedConv& from, Operands& operands) {
-  cuda::Conv to;
-  to.weight = operands.filters(from.weight);
-  to.out = static_cast<int>(from.weight.size(0));
-  to.in = static_cast<int>(from.weight.size(1));
-  to.kernel = static_cast<int>(from.weight.size(2));
-  to.dilation = static_cast<int>(from.dilation);
-  to.source = static_cast<int>(from.source);
-  to.source_channel = static_cast<int>(from.source_channel);
-  to.target = static_cast<int>(from.target);
-  to.target_channel = static_cast<int>(from.target_channel);
-  to.epilogue = to_cuda(from.epilogue, operands);
-  return to;
-}
-
-void add_attention(const FusedExpert& from, Operands& operands, cuda::Expert& to) {
-  TORCH_CHECK(from.attention_heads == cuda::kHeads, "fused_moe: attention must have ", cuda::kHeads, " heads");
-  to.attention.heads = static_cast<int>(from.attention_heads);
-  to.attention.norm = to_cuda(from.attention_norm, operands);
-  to.attention.qkv = operands.filters(from.qkv.weight);
-  to.attention.qkv_bias = operands.vector(from.qkv.epilogue.bias);
-  to.attention.proj = operands.filters(from.proj.weight);
-  to.attention.proj_bias = operands.vector(from.proj.epilogue.bias);
-}
-
-void add_gate(const FusedExpert& from, Operands& operands, cuda::Expert& to) {
-  to.gate.hidden = static_cast<int>(from.gate_reduce.weight.size(0));
-  to.gate.reduce = operands.filters(from.gate_reduce.weight);
-  to.gate.reduce_bias = operands.vector(from.gate_reduce.epilogue.bias);
-  to.gate.expand = operands.filters(from.gate_expand.weight);
-  to.gate.expand_bias = operands.vector(from.gate_expand.epilogue.bias);
-}
-
-cuda::Expert to_cuda(const FusedExpert& from, Operands& operands) {
-  cuda::Expert to;
-  if (from.attention_heads > 0) {
-    add_attention(from, operands, to);
+  cuda::Epilogue epilogue(const FusedEpilogue& from) {
+    cuda::Epilogue to;
+    to.gamma = vector(from.gamma);
+    to.beta = vector(from.beta);
+    to.mean = vector(from.mean);
+    to.var = vector(from.var);
+    to.bias = vector(from.bias);
+    to.gelu = from.gelu;
+    to.gated = from.gated;
     return to;
   }
-  TORCH_CHECK(from.convs.size() <= cuda::kMaxConvs, "fused_moe: at most ", cuda::kMaxConvs, " convolutions an expert");
-  for (const auto& conv : from.convs) to.convs[to.conv_count++] = to_cuda(conv, operands);
-  to.stencil = static_cast<cuda::Stencil>(from.stencil);
-  if (from.stencil == FusedStencil::depthwise) {
-    to.depthwise = operands.filters(from.depthwise.weight);
+
+  cuda::Conv conv(const FusedConv& from, const cuda::Groups& in) {
+    cuda::Conv to;
+    to.weight = operands_.filters(from.weight, widths_.groups(from.weight.size(0)), in);
+    to.out = widths_.widen(from.weight.size(0));
+    to.in = widths_.widen(from.weight.size(1));
+    to.kernel = static_cast<int>(from.weight.size(2));
+    to.dilation = static_cast<int>(from.dilation);
+    to.source = static_cast<int>(from.source);
+    to.source_channel = widths_.widen(from.source_channel);
+    to.target = static_cast<int>(from.target);
+    to.target_channel = widths_.widen(from.target_channel);
+    to.epilogue = epilogue(from.epilogue);
+    return to;
+  }
+
+  void add_attention(const FusedExpert& from, cuda::Expert& to) {
+    TORCH_CHECK(from.attention_heads == cuda::kHeads, "fused_moe: attention must have ", cuda::kHeads, " heads");
+    const auto head = widths_.groups(widths_.given() / from.attention_heads);
+    to.attention.heads = static_cast<int>(from.attention_heads);
+    to.attention.root = root_;
+    to.attention.norm = epilogue(from.attention_norm);
+    to.attention.qkv = operands_.filters(from.qkv.weight, head, all());
+    to.attention.qkv_bias = operands_.vector(from.qkv.epilogue.bias, head);
+    to.attention.proj = operands_.filters(from.proj.weight, all(), head);
+    to.attention.proj_bias = vector(from.proj.epilogue.bias);
+  }
+
+  void add_depthwise(const FusedExpert& from, cuda::Expert& to) {
+    to.depthwise = operands_.filters(from.depthwise.weight, all(), {});
     to.depthwise_kernel = static_cast<int>(from.depthwise.weight.size(2));
     TORCH_CHECK(to.depthwise_kernel == 3 || to.depthwise_kernel == 5, "fused_moe: depthwise kernels are 3x3 or 5x5");
-    to.depthwise_epilogue = to_cuda(from.depthwise.epilogue, operands);
+    to.depthwise_epilogue = epilogue(from.depthwise.epilogue);
   }
-  if (from.gate_reduce.weight.defined()) add_gate(from, operands, to);
-  to.fusion = to_cuda(from.fusion, operands);
-  return to;
+
+  void add_gate(const FusedExpert& from, cuda::Expert& to) {
+    const auto hidden = widths_.groups(from.gate_reduce.weight.size(0));
+    to.gate.hidden = hidden.width;
+    to.gate.reduce = operands_.filters(from.gate_reduce.weight, hidden, all());
+    to.gate.reduce_bias = vector(from.gate_reduce.epilogue.bias);
+    to.gate.expand = operands_.filters(from.gate_expand.weight, all(), hidden);
+    to.gate.expand_bias = vector(from.gate_expand.epilogue.bias);
+  }
+
+  FusedOperands& operands_;
+  const FusedWidths& widths_;
+  float root_;
+};
+
+bool is_bfloat16(const FusedEpilogue& epilogue) {
+  const auto vectors = {epilogue.gamma, epilogue.beta, epilogue.mean, epilogue.var, epilogue.bias};
+  return std::ranges::all_of(vectors, [](const at::Tensor& vector) {
+    return !vector.defined() || (vector.scalar_type() == at::kBFloat16 && vector.is_contiguous());
+  });
 }
 
-/// Norms and biases in bfloat16 only where every one of them is.
-at::ScalarType vector_type(const std::vector<FusedExpert>& experts) {
-  for (const auto& expert : experts) {
-    for (const auto* some : {&expert.fusion.epilogue.gamma, &expert.fusion.epilogue.bias, &expert.proj.epilogue.bias}) {
-      if (some->defined() && some->scalar_type() != at::kBFloat16) return at::kFloat;
-    }
-  }
-  return at::kBFloat16;
+bool is_bfloat16(const FusedExpert& expert) {
+  const auto fits = [](const FusedConv& conv) { return is_bfloat16(conv.epilogue); };
+  const auto others = {expert.depthwise,   expert.fusion, expert.gate_reduce,
+                       expert.gate_expand, expert.qkv,    expert.proj};
+  return std::ranges::all_of(expert.convs, fits) && std::ranges::all_of(others, fits) &&
+         is_bfloat16(expert.attention_norm);
+}
+
+/// Norms and biases in bfloat16 only where every one of them can be read as it lies; copies are float32.
+at::ScalarType vector_type(const std::vector<FusedExpert>& experts, const FusedWidths& widths) {
+  const bool all = std::ranges::all_of(experts, [](const FusedExpert& expert) { return is_bfloat16(expert); });
+  return all && widths.added() == 0 ? at::kBFloat16 : at::kFloat;
 }
 
 /// Elements of a map; offsets within a slot's maps are 32-bit.
@@ -137,7 +147,7 @@ constexpr int64_t kMaxMap = int64_t{1} << 26;
 
 }  // namespace
 
-std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
+std::string fused_moe_refusal(const at::Tensor& x_bchw, const std::vector<FusedExpert>& experts) {
   if (!x_bchw.is_cuda()) return "the input is not on a CUDA device";
   if (x_bchw.numel() == 0) return "the input is empty";
   const auto* device = at::cuda::getDeviceProperties(x_bchw.get_device());
@@ -148,33 +158,43 @@ std::string fused_moe_refusal(const at::Tensor& x_bchw, int64_t experts) {
   if (x_bchw.scalar_type() != at::kBFloat16 && x_bchw.scalar_type() != at::kFloat)
     return fmt::format("the input is {}, not float32 or bfloat16", c10::toString(x_bchw.scalar_type()));
   const auto channels = x_bchw.size(1);
-  if (channels % 32 != 0 || channels > cuda::kMaxChannels)
-    return fmt::format("{} channels are not a multiple of 32 up to {}", channels, cuda::kMaxChannels);
-  if (x_bchw.size(2) * x_bchw.size(3) * channels > kMaxMap)
+  if (channels % 8 != 0 || channels > cuda::kMaxChannels)
+    return fmt::format("{} channels are not a multiple of 8 up to {}", channels, cuda::kMaxChannels);
+  const FusedWidths widths(channels);
+  if (x_bchw.size(2) * x_bchw.size(3) * widths.widened() > kMaxMap)
     return fmt::format("maps of {} positions and {} channels are too large", x_bchw.size(2) * x_bchw.size(3), channels);
   if (!cuda::has_code()) return "this build has no code for the GPU's architecture";
-  if (experts > cuda::kMaxExperts) return fmt::format("{} experts are more than {}", experts, cuda::kMaxExperts);
+  if (experts.size() > cuda::kMaxExperts)
+    return fmt::format("{} experts are more than {}", experts.size(), cuda::kMaxExperts);
+  for (std::size_t e = 0; e < experts.size(); ++e) {
+    const auto refusal = width_refusal(experts[e], widths);
+    if (!refusal.empty()) return fmt::format("expert {} {}", e, refusal);
+  }
   return "";
 }
 
 FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const std::vector<FusedExpert>& experts) {
-  const auto refusal = fused_moe_refusal(x_bchw, static_cast<int64_t>(experts.size()));
+  const auto refusal = fused_moe_refusal(x_bchw, experts);
   TORCH_CHECK(refusal.empty(), "fused_moe: ", refusal);
   check_router(x_bchw, router, experts.size());
   const at::NoGradGuard no_grad;
   const c10::cuda::CUDAGuard guard(x_bchw.device());
-  const auto x = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
-  const auto vectors = vector_type(experts);
-  Operands operands(x, vectors);
+  const FusedWidths widths(x_bchw.size(1));
+  const auto x = widen_images(x_bchw, widths).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto stream = at::cuda::getCurrentCUDAStream(x.get_device()).stream();
+  const auto vectors = vector_type(experts, widths);
+  FusedOperands operands(x, vectors);
 
   auto layer = std::make_unique<cuda::Layer>();
   const auto count = static_cast<int64_t>(experts.size());
-  layer->shape = fused_shape(x, count, router.top_k);
+  layer->shape = fused_shape(x, widths, count, router.top_k);
   layer->math = fused_math(x);
   layer->bfloat16_vectors = vectors == at::kBFloat16;
-  const FusedGate gate(router);
+  const FusedGate gate(widen_router(router, widths));
   layer->router = gate.router;
-  for (std::size_t e = 0; e < experts.size(); ++e) layer->experts[e] = to_cuda(experts[e], operands);
+  Describer describer(operands, widths, layer->shape.root);
+  for (std::size_t e = 0; e < experts.size(); ++e) layer->experts[e] = describer.describe(experts[e]);
+  operands.copy(layer->math, stream);
 
   const FusedChoice choice(x, count, router.top_k);
   FusedResult result{.y_bchw = at::empty_like(x),
@@ -189,7 +209,8 @@ FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const
   const auto scratch =
       at::empty({static_cast<int64_t>(plan->scratch.bytes)}, at::TensorOptions(x.device()).dtype(at::kByte));
   plan->scratch.base = static_cast<char*>(scratch.data_ptr());
-  C10_CUDA_CHECK(cuda::launch_forward(*layer, *plan, at::cuda::getCurrentCUDAStream(x.get_device()).stream()));
+  C10_CUDA_CHECK(cuda::launch_forward(*layer, *plan, stream));
+  result.y_bchw = narrow_result(result.y_bchw, widths);
   return result;
 }
 

@@ -57,13 +57,14 @@ struct Step final : torch::CustomClassHolder {
   FusedGate gate;
   at::Tensor noise;
 
-  Step(const at::Tensor& x, const FusedRouter& router, const std::vector<FusedExpert>& experts)
+  Step(const at::Tensor& x, const FusedWidths& widths, const FusedRouter& router,
+       const std::vector<FusedExpert>& experts)
       : gate(router), noise(router.noise) {
-    training.shape = fused_shape(x, static_cast<int64_t>(experts.size()), router.top_k);
+    training.shape = fused_shape(x, widths, static_cast<int64_t>(experts.size()), router.top_k);
     training.math = fused_math(x);
     training.router = gate.router;
     if (noise.defined()) training.noise = noise.const_data_ptr<float>();
-    parameters = describe_training(experts, training);
+    parameters = describe_training(experts, widths, training);
     TORCH_CHECK(cuda::make_train_plan(training, plan), "fused_moe_training: too many convolutions");
   }
 };
@@ -143,11 +144,11 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
 }  // namespace
 
 std::string fused_moe_training_refusal(const at::Tensor& x_bchw, const std::vector<FusedExpert>& experts) {
-  auto refusal = fused_moe_refusal(x_bchw, static_cast<int64_t>(experts.size()));
+  auto refusal = fused_moe_refusal(x_bchw, experts);
   if (!refusal.empty()) return refusal;
   if (x_bchw.size(0) > cuda::kMaxBatch)
     return fmt::format("{} images are more than {}", x_bchw.size(0), cuda::kMaxBatch);
-  return training_form_refusal(experts, x_bchw.device(), x_bchw.size(1));
+  return training_form_refusal(experts, x_bchw.device(), FusedWidths(x_bchw.size(1)));
 }
 
 FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& router,
@@ -156,10 +157,13 @@ FusedResult fused_moe_training(const at::Tensor& x_bchw, const FusedRouter& rout
   TORCH_CHECK(refusal.empty(), "fused_moe_training: ", refusal);
   const c10::cuda::CUDAGuard guard(x_bchw.device());
   check_router(x_bchw, router, experts.size());
-  const auto step = c10::make_intrusive<Step>(x_bchw, router, experts);
+  const FusedWidths widths(x_bchw.size(1));
+  const auto x = widen_images(x_bchw, widths);
+  const auto gate = widen_router(router, widths);
+  const auto step = c10::make_intrusive<Step>(x, widths, gate, experts);
   const auto results =
-      TrainingFunction::apply(x_bchw, router.weight, router.bias, at::TensorList(step->parameters.tensors()), step);
-  return {results[0], results[1], results[2], results[3], results[4]};
+      TrainingFunction::apply(x, gate.weight, gate.bias, at::TensorList(step->parameters.tensors()), step);
+  return {narrow_result(results[0], widths), results[1], results[2], results[3], results[4]};
 }
 
 #endif

@@ -16,19 +16,26 @@ namespace {
 using cuda::TrainConv;
 using cuda::TrainExpert;
 
-/// Kernel rows must follow one another as kernel columns do, so that one stride serves all taps.
+int widened_size(int64_t size, const cuda::Groups& groups) {
+  return static_cast<int>(size) / groups.given * groups.width;
+}
+
+}  // namespace
+
 bool has_tap_stride(const at::Tensor& weight) {
   return weight.dim() < 4 || weight.size(3) == 1 || weight.stride(2) == weight.size(3) * weight.stride(3);
 }
 
-cuda::Parameter describe(const at::Tensor& value) {
+cuda::Parameter fused_parameter(const at::Tensor& value, const cuda::Groups& out, const cuda::Groups& in) {
   cuda::Parameter parameter;
   parameter.value = value.const_data_ptr();
   parameter.bfloat16 = value.scalar_type() == at::kBFloat16;
-  parameter.out = static_cast<int>(value.size(0));
+  parameter.out_groups = out;
+  parameter.out = widened_size(value.size(0), out);
   parameter.out_stride = static_cast<int>(value.stride(0));
   if (value.dim() == 4) {
-    parameter.in = static_cast<int>(value.size(1));
+    parameter.in_groups = in;
+    parameter.in = widened_size(value.size(1), in);
     parameter.in_stride = static_cast<int>(value.stride(1));
     parameter.taps = static_cast<int>(value.size(2) * value.size(3));
     parameter.tap_stride = static_cast<int>(value.stride(3));
@@ -36,11 +43,10 @@ cuda::Parameter describe(const at::Tensor& value) {
   return parameter;
 }
 
-}  // namespace
-
-int FusedParameters::add(const at::Tensor& value, cuda::Training& training, bool as_vector) {
+int FusedParameters::add(const at::Tensor& value, cuda::Training& training, const cuda::Groups& out,
+                         const cuda::Groups& in, bool as_vector) {
   if (!value.defined()) return -1;
-  auto parameter = describe(value);
+  auto parameter = fused_parameter(value, out, in);
   const int size = parameter.out * parameter.in * parameter.taps;
   parameter.vector = value.dim() == 1 || as_vector;
   int& taken = parameter.vector ? vectors_ : weights_;
@@ -67,62 +73,87 @@ std::vector<at::Tensor> FusedParameters::make_gradients(cuda::Training& training
 
 namespace {
 
-void add_norm(const FusedEpilogue& from, int norm, FusedParameters& parameters, cuda::Training& training,
-              TrainConv& to) {
-  if (!from.gamma.defined()) return;
-  to.norm = norm;
-  to.gamma = parameters.add(from.gamma, training);
-  to.beta = parameters.add(from.beta, training);
-  to.running_mean = from.mean.data_ptr();
-  to.running_var = from.var.data_ptr();
-  to.bfloat16_running = from.mean.scalar_type() == at::kBFloat16;
-  if (from.batches.defined()) to.batches = reinterpret_cast<long long*>(from.batches.data_ptr<int64_t>());
-}
+/// Describes one expert after the other.
+class Describer {
+ public:
+  Describer(FusedParameters& parameters, cuda::Training& training, const FusedWidths& widths)
+      : parameters_(parameters), training_(training), widths_(widths) {}
 
-TrainConv describe(const FusedConv& from, int norm, FusedParameters& parameters, cuda::Training& training,
-                   bool depthwise = false) {
-  TrainConv to;
-  to.weight = parameters.add(from.weight, training, depthwise);
-  to.bias = parameters.add(from.epilogue.bias, training);
-  to.in = static_cast<int>(from.weight.size(1));
-  to.out = static_cast<int>(from.weight.size(0));
-  to.kernel = static_cast<int>(from.weight.size(2));
-  to.dilation = static_cast<int>(from.dilation);
-  to.source = static_cast<int>(from.source);
-  to.source_channel = static_cast<int>(from.source_channel);
-  to.target = static_cast<int>(from.target);
-  to.target_channel = static_cast<int>(from.target_channel);
-  add_norm(from.epilogue, norm, parameters, training, to);
-  return to;
-}
-
-void describe_attention(const FusedExpert& from, FusedParameters& parameters, cuda::Training& training,
-                        TrainExpert& to) {
-  to.heads = static_cast<int>(from.attention_heads);
-  to.qkv = parameters.add(from.qkv.weight, training);
-  to.qkv_bias = parameters.add(from.qkv.epilogue.bias, training);
-  to.proj = parameters.add(from.proj.weight, training);
-  to.proj_bias = parameters.add(from.proj.epilogue.bias, training);
-  add_norm(from.attention_norm, 0, parameters, training, to.input_norm);
-  to.input_norm.out = training.shape.channels;
-}
-
-void describe_convolutions(const FusedExpert& from, FusedParameters& parameters, cuda::Training& training,
-                           TrainExpert& to) {
-  for (const auto& conv : from.convs) to.convs[to.conv_count++] = describe(conv, 0, parameters, training);
-  to.stencil = static_cast<cuda::Stencil>(from.stencil);
-  if (from.stencil == FusedStencil::depthwise)
-    to.depthwise = describe(from.depthwise, 0, parameters, training, /*depthwise=*/true);
-  if (from.gate_reduce.weight.defined()) {
-    to.hidden = static_cast<int>(from.gate_reduce.weight.size(0));
-    to.gate_reduce = parameters.add(from.gate_reduce.weight, training);
-    to.gate_reduce_bias = parameters.add(from.gate_reduce.epilogue.bias, training);
-    to.gate_expand = parameters.add(from.gate_expand.weight, training);
-    to.gate_expand_bias = parameters.add(from.gate_expand.epilogue.bias, training);
+  void describe(const FusedExpert& from, TrainExpert& to) {
+    if (from.attention_heads > 0) {
+      describe_attention(from, to);
+    } else {
+      describe_convolutions(from, to);
+    }
   }
-  to.fusion = describe(from.fusion, 1, parameters, training);
-  to.fusion.source = cuda::kFused;
-}
+
+ private:
+  int add(const at::Tensor& vector) {
+    return vector.defined() ? parameters_.add(vector, training_, widths_.groups(vector.size(0))) : -1;
+  }
+
+  void add_norm(const FusedEpilogue& from, int norm, TrainConv& to) {
+    if (!from.gamma.defined()) return;
+    to.norm = norm;
+    to.gamma = add(from.gamma);
+    to.beta = add(from.beta);
+    to.normed = static_cast<int>(from.gamma.size(0));
+    to.running_mean = from.mean.data_ptr();
+    to.running_var = from.var.data_ptr();
+    to.bfloat16_running = from.mean.scalar_type() == at::kBFloat16;
+    if (from.batches.defined()) to.batches = reinterpret_cast<long long*>(from.batches.data_ptr<int64_t>());
+  }
+
+  TrainConv conv(const FusedConv& from, int norm, const cuda::Groups& in, bool depthwise = false) {
+    TrainConv to;
+    to.weight = parameters_.add(from.weight, training_, widths_.groups(from.weight.size(0)), in, depthwise);
+    to.bias = add(from.epilogue.bias);
+    to.in = training_.parameters[to.weight].in;
+    to.out = training_.parameters[to.weight].out;
+    to.kernel = static_cast<int>(from.weight.size(2));
+    to.dilation = static_cast<int>(from.dilation);
+    to.source = static_cast<int>(from.source);
+    to.source_channel = widths_.widen(from.source_channel);
+    to.target = static_cast<int>(from.target);
+    to.target_channel = widths_.widen(from.target_channel);
+    add_norm(from.epilogue, norm, to);
+    return to;
+  }
+
+  void describe_attention(const FusedExpert& from, TrainExpert& to) {
+    const auto all = widths_.groups(widths_.given()), head = widths_.groups(widths_.given() / from.attention_heads);
+    to.heads = static_cast<int>(from.attention_heads);
+    to.qkv = parameters_.add(from.qkv.weight, training_, head, all);
+    to.qkv_bias = parameters_.add(from.qkv.epilogue.bias, training_, head);
+    to.proj = parameters_.add(from.proj.weight, training_, all, head);
+    to.proj_bias = add(from.proj.epilogue.bias);
+    add_norm(from.attention_norm, 0, to.input_norm);
+    to.input_norm.out = training_.shape.channels;
+  }
+
+  void describe_convolutions(const FusedExpert& from, TrainExpert& to) {
+    for (const auto& branch : from.convs)
+      to.convs[to.conv_count++] = conv(branch, 0, widths_.groups(branch.weight.size(1)));
+    to.stencil = static_cast<cuda::Stencil>(from.stencil);
+    if (from.stencil == FusedStencil::depthwise) to.depthwise = conv(from.depthwise, 0, {}, /*depthwise=*/true);
+    if (from.gate_reduce.weight.defined()) describe_gate(from, to);
+    to.fusion = conv(from.fusion, 1, widths_.fusion_input(from));
+    to.fusion.source = cuda::kFused;
+  }
+
+  void describe_gate(const FusedExpert& from, TrainExpert& to) {
+    const auto all = widths_.groups(widths_.given()), hidden = widths_.groups(from.gate_reduce.weight.size(0));
+    to.hidden = hidden.width;
+    to.gate_reduce = parameters_.add(from.gate_reduce.weight, training_, hidden, all);
+    to.gate_reduce_bias = add(from.gate_reduce.epilogue.bias);
+    to.gate_expand = parameters_.add(from.gate_expand.weight, training_, all, hidden);
+    to.gate_expand_bias = add(from.gate_expand.epilogue.bias);
+  }
+
+  FusedParameters& parameters_;
+  cuda::Training& training_;
+  const FusedWidths& widths_;
+};
 
 std::string conv_refusal(const FusedConv& conv, bool depthwise) {
   const bool normed = conv.epilogue.gamma.defined(), biased = conv.epilogue.bias.defined();
@@ -137,10 +168,12 @@ std::string conv_refusal(const FusedConv& conv, bool depthwise) {
 }
 
 /// Branches must fill the fusion's channels in eights, and what feeds them must fit the map.
-std::string width_refusal(const FusedExpert& expert, int64_t channels) {
+std::string form_refusal(const FusedExpert& expert, const FusedWidths& widths) {
+  const auto channels = widths.given();
   int64_t branches = 0, fed = 0;
   for (const auto& conv : expert.convs) {
-    if (conv.weight.size(0) % 8 != 0 || conv.weight.size(1) % 8 != 0) return "has widths that are not multiples of 8";
+    if (widths.widen(conv.weight.size(0)) % 8 != 0 || widths.widen(conv.weight.size(1)) % 8 != 0)
+      return "has widths that are not multiples of 8";
     (conv.target == 0 ? branches : fed) += conv.weight.size(0);
   }
   const auto& fusion = expert.fusion.weight;
@@ -191,7 +224,8 @@ std::string first_of(std::initializer_list<std::string> refusals) {
   return found == refusals.end() ? "" : *found;
 }
 
-std::string expert_refusal(const FusedExpert& expert, int64_t channels) {
+std::string expert_refusal(const FusedExpert& expert, const FusedWidths& widths) {
+  const auto channels = widths.given();
   if (expert.attention_heads > 0) return attention_refusal(expert, channels);
   const bool depthwise = expert.stencil == FusedStencil::depthwise;
   if (expert.convs.empty()) return "has no branches";
@@ -209,8 +243,8 @@ std::string expert_refusal(const FusedExpert& expert, int64_t channels) {
   if (depthwise && (expert.convs.size() != 1 || !expert.depthwise.epilogue.gamma.defined() ||
                     expert.depthwise.epilogue.bias.defined()))
     return "has a depthwise convolution of another form";
-  return first_of({norm_refusal(fusion), norm_refusal(expert.depthwise.epilogue), width_refusal(expert, channels),
-                   gate_refusal(expert, channels)});
+  return first_of({norm_refusal(fusion), norm_refusal(expert.depthwise.epilogue), width_refusal(expert, widths),
+                   form_refusal(expert, widths), gate_refusal(expert, channels)});
 }
 
 /// All tensors that training would number.
@@ -233,10 +267,10 @@ std::vector<at::Tensor> tensors_of(const FusedExpert& expert) {
 }  // namespace
 
 std::string training_form_refusal(const std::vector<FusedExpert>& experts, const c10::Device& device,
-                                  int64_t channels) {
+                                  const FusedWidths& widths) {
   std::size_t count = 0;
   for (std::size_t e = 0; e < experts.size(); ++e) {
-    if (const auto refusal = expert_refusal(experts[e], channels); !refusal.empty())
+    if (const auto refusal = expert_refusal(experts[e], widths); !refusal.empty())
       return fmt::format("expert {} {}", e, refusal);
     const auto tensors = tensors_of(experts[e]);
     count += tensors.size();
@@ -253,16 +287,11 @@ std::string training_form_refusal(const std::vector<FusedExpert>& experts, const
   return "";
 }
 
-FusedParameters describe_training(const std::vector<FusedExpert>& experts, cuda::Training& training) {
+FusedParameters describe_training(const std::vector<FusedExpert>& experts, const FusedWidths& widths,
+                                  cuda::Training& training) {
   FusedParameters parameters;
-  for (std::size_t e = 0; e < experts.size(); ++e) {
-    auto& to = training.experts[e];
-    if (experts[e].attention_heads > 0) {
-      describe_attention(experts[e], parameters, training, to);
-    } else {
-      describe_convolutions(experts[e], parameters, training, to);
-    }
-  }
+  Describer describer(parameters, training, widths);
+  for (std::size_t e = 0; e < experts.size(); ++e) describer.describe(experts[e], training.experts[e]);
   return parameters;
 }
 

@@ -8,14 +8,23 @@
 
 #include "codmoe/ops/fused_moe.h"
 #include "cuda/training.h"
+#include "fused_widths.h"
 
 namespace codmoe::ops {
+
+/// A tensor [out, in, k, k] or [out] whose dimensions lie in such groups. Rows of taps must follow one another as
+/// columns do, so that one stride serves all.
+cuda::Parameter fused_parameter(const at::Tensor& value, const cuda::Groups& out, const cuda::Groups& in);
+
+/// Whether fused_parameter can describe it.
+bool has_tap_stride(const at::Tensor& weight);
 
 class FusedParameters {
  public:
   /// Adds a parameter to `training` and returns its index; -1 where it is undefined. Weights are copied in both orders,
   /// `as_vector` (and vectors) as float.
-  int add(const at::Tensor& value, cuda::Training& training, bool as_vector = false);
+  int add(const at::Tensor& value, cuda::Training& training, const cuda::Groups& out, const cuda::Groups& in = {},
+          bool as_vector = false);
 
   const std::vector<at::Tensor>& tensors() const { return tensors_; }
 
@@ -35,9 +44,11 @@ class FusedParameters {
 };
 
 /// Why the kernels have no form for one of the experts, or nothing.
-std::string training_form_refusal(const std::vector<FusedExpert>& experts, const c10::Device& device, int64_t channels);
+std::string training_form_refusal(const std::vector<FusedExpert>& experts, const c10::Device& device,
+                                  const FusedWidths& widths);
 
 /// Describes the experts to `training`.
-FusedParameters describe_training(const std::vector<FusedExpert>& experts, cuda::Training& training);
+FusedParameters describe_training(const std::vector<FusedExpert>& experts, const FusedWidths& widths,
+                                  cuda::Training& training);
 
 }  // namespace codmoe::ops

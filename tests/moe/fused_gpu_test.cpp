@@ -29,7 +29,7 @@ Routing on_cpu(const Routing& routing) {
   return {exact(routing.logits), exact(routing.probs), routing.indices.cpu(), exact(routing.weights)};
 }
 
-void expect_exact(Pair& pair, const at::Tensor& x, double tolerance) {
+void expect_exact(FusedPair& pair, const at::Tensor& x, double tolerance) {
   const at::NoGradGuard no_grad;
   ASSERT_EQ(pair.layer->fused_refusal(x), "");
   poison();
@@ -59,11 +59,37 @@ TEST_P(FusedGpu, RandomShapes) {
   const auto pick = [&](auto low, auto high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
   for (int round = 0; round < 12; ++round) {
     const auto seed = random();
-    const int64_t dim = 32 * pick(1, 16), batch = pick(1, 9), height = pick(8, 30), width = pick(8, 30);
+    const int64_t dim = (pick(0, 1) == 0 ? 32 * pick(1, 16) : 8 * pick(4, 64)), batch = pick(1, 9),
+                  height = pick(8, 30), width = pick(8, 30);
     const int64_t top_k = pick(1, 6);
     SCOPED_TRACE(fmt::format("seed {} batch {} dim {} {}x{} top-{}", seed, batch, dim, height, width, top_k));
     Pair pair(dim, {.top_k = top_k}, GetParam().type, seed);
     expect_exact(pair, gpu_images({batch, dim, height, width}, seed + 1, GetParam().type), GetParam().output);
+  }
+}
+
+/// The widths of EfficientNet-Lite0, 2 and 3 and EdgeNeXt, which the kernels widen.
+TEST_P(FusedGpu, ChannelsThatAreNoMultipleOf32) {
+  for (const int64_t dim : {40, 112, 120, 136, 304}) {
+    SCOPED_TRACE(dim);
+    for (const auto& name : MoeOptions().experts) {
+      SCOPED_TRACE(name);
+      Pair pair(dim, {.experts = {name}, .top_k = 1}, GetParam().type, 91);
+      expect_exact(pair, gpu_images({2, dim, 11, 12}, 92, GetParam().type), GetParam().output);
+    }
+  }
+}
+
+/// As under autocast: parameters in float32, images in bfloat16.
+TEST(FusedGpuTest, CopiesParametersOfAnotherType) {
+  if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";
+  for (const int64_t dim : {96, 112}) {
+    for (const bool channels_last : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} channels, channels last {}", dim, channels_last));
+      FusedPair pair(dim, {}, at::kFloat, 95, channels_last);
+      pair.train(false);
+      expect_exact(pair, gpu_images({5, dim, 11, 12}, 96, at::kBFloat16), 1e-2);
+    }
   }
 }
 

@@ -89,11 +89,24 @@ TEST_P(FusedTrainingGpu, RandomShapes) {
   const auto pick = [&](auto low, auto high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
   for (int round = 0; round < 8; ++round) {
     const auto seed = random();
-    const int64_t dim = 32 * pick(1, 16), batch = pick(1, 12), height = pick(8, 26), width = pick(8, 26);
+    const int64_t dim = (pick(0, 1) == 0 ? 32 * pick(1, 16) : 8 * pick(4, 64)), batch = pick(1, 12),
+                  height = pick(8, 26), width = pick(8, 26);
     const int64_t top_k = pick(1, 6);
     SCOPED_TRACE(fmt::format("seed {} batch {} dim {} {}x{} top-{}", seed, batch, dim, height, width, top_k));
     FusedPair pair(dim, {.top_k = top_k}, GetParam().type, seed, pick(0, 1) == 1);
     expect_exact(pair, gpu_images({batch, dim, height, width}, seed + 1, GetParam().type), GetParam(), seed + 2);
+  }
+}
+
+/// The widths of EfficientNet-Lite0, 2 and 3 and EdgeNeXt, which the kernels widen.
+TEST_P(FusedTrainingGpu, ChannelsThatAreNoMultipleOf32) {
+  for (const int64_t dim : {40, 112, 120, 136, 304}) {
+    SCOPED_TRACE(dim);
+    for (const auto& name : MoeOptions().experts) {
+      SCOPED_TRACE(name);
+      FusedPair pair(dim, {.experts = {name}, .top_k = 1}, GetParam().type, 55);
+      expect_exact(pair, gpu_images({3, dim, 11, 12}, 56, GetParam().type), GetParam(), 57);
+    }
   }
 }
 

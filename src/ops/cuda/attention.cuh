@@ -37,10 +37,9 @@ __device__ void fold_query(const Attention& attention, bool bfloat16_vectors, in
   });
   __syncthreads();
   // The key's bias and the norm's shift add the same to every position, which softmax ignores.
-  const float root = rsqrtf(static_cast<float>(width));
   const T* keys = qkv + static_cast<int64_t>(channels + head * width) * channels;
   weigh_rows(keys, channels, width, query, parts, [&](int c, float total) {
-    folded[c] = total * root * affine_at(attention.norm, c, bfloat16_vectors).scale;
+    folded[c] = total * attention.root * affine_at(attention.norm, c, bfloat16_vectors).scale;
   });
 }
 

@@ -27,9 +27,9 @@ struct AttentionWeights {
   const float* qkv_bias = nullptr;
   BatchNorm norm;
   int channels = 0, positions = 0;
+  float root = 0.0F;  ///< Shape::root
 
   __device__ int width() const { return channels / kHeads; }  ///< of a head
-  __device__ float root() const { return rsqrtf(static_cast<float>(width())); }
   __device__ int chunks() const { return (positions + kAttentionPositions<T> - 1) / kAttentionPositions<T>; }
 };
 
@@ -111,7 +111,7 @@ __device__ void run_query(const AttentionWeights<T>& weights, const AttentionRes
   __syncthreads();
   const T* keys = weights.qkv + static_cast<int64_t>(channels + first) * channels;
   weigh_rows(keys, channels, width, query, parts,
-             [&](int c, float total) { vectors.key[head * channels + c] = weights.root() * total; });
+             [&](int c, float total) { vectors.key[head * channels + c] = weights.root * total; });
 }
 
 /// answer_gradient, seen, value and value_gradient of one head, from out_gradient.
@@ -216,7 +216,7 @@ __device__ void run_key_gradient(const AttentionWeights<T>& weights, const Atten
     for (int k = 0; k < chunks; ++k)
       sum += vectors.score_sum_partials[static_cast<int64_t>(k * kHeads + head) * channels + c];
     vectors.score_sums[head * channels + c] = sum;
-    key[c] = weights.root() * weights.norm.scale(c) * sum;
+    key[c] = weights.root * weights.norm.scale(c) * sum;
     vectors.key_gradient[head * channels + c] = key[c];
   }
   __syncthreads();

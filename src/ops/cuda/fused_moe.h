@@ -21,10 +21,11 @@ enum class Math {
 };
 
 constexpr int kMaxExperts = 8;
-constexpr int kHeads = 8;       ///< of attention; channels are a multiple of 32
+constexpr int kHeads = 8;       ///< of attention
 constexpr int kMaxConvs = 8;    ///< convolutions of one expert before its fusion
 constexpr int kMaxTasks = 128;  ///< kinds of work of one kernel
 constexpr int kSlotMaps = 4;    ///< scratch maps [N, C] of a slot: 0 the branches' results, 1 to 3 their sources
+constexpr int kChannelStep = 32;  ///< the kernels' channels are a multiple of it
 constexpr int kMaxChannels = 512;
 constexpr std::size_t kSharedBytes = 110 << 10;  ///< shared memory that a block may take; its GPU must have it
 
@@ -58,8 +59,9 @@ struct Attention {
   const void* qkv = nullptr;   ///< [3C, C]
   const void* proj = nullptr;  ///< [C, C]
   Vector qkv_bias = nullptr, proj_bias = nullptr;
-  Epilogue norm;  ///< of x
-  int heads = 0;  ///< 0: no attention
+  Epilogue norm;      ///< of x
+  int heads = 0;      ///< 0: no attention
+  float root = 0.0F;  ///< Shape::root
 };
 
 /// sigmoid(expand(GELU(reduce(mean of x)))).
@@ -93,6 +95,7 @@ struct Shape {
   int batch = 0, channels = 0, height = 0, width = 0, experts = 0, top_k = 0;
   int positions = 0;  ///< height * width
   int slots = 0;      ///< batch * top_k
+  float root = 0.0F;  ///< of attention's scores: 1 / sqrt(channels of a head before they were widened)
 };
 
 /// Results of the router, on the device.

@@ -24,7 +24,8 @@ __device__ AttentionWeights<T> attention_weights(const Training& training, const
           vector_of(training, memory, expert.qkv_bias),
           batch_norm_of(training, memory, e),
           training.shape.channels,
-          training.shape.positions};
+          training.shape.positions,
+          training.shape.root};
 }
 
 template <class T>

@@ -2,70 +2,10 @@
 #pragma once
 
 #include "choose.cuh"
+#include "pack_tile.cuh"
 #include "train_access.cuh"
 
 namespace codmoe::ops::cuda {
-
-__device__ inline float parameter_at(const Parameter& parameter, int out, int in, int tap) {
-  const int64_t at = static_cast<int64_t>(out) * parameter.out_stride + static_cast<int64_t>(in) * parameter.in_stride +
-                     static_cast<int64_t>(tap) * parameter.tap_stride;
-  return vector_at(parameter.value, static_cast<int>(at), parameter.bfloat16);
-}
-
-/// The parameter that a tile of the copying belongs to.
-__device__ inline const Parameter& parameter_of_tile(const Training& training, int tile) {
-  int low = 0, high = training.parameter_count - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (training.parameters[middle].first_tile <= tile) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return training.parameters[low];
-}
-
-/// Copies 32 filters times 32 channels of one tap in both orders, through shared memory so that both are written in
-/// rows.
-template <class T>
-__device__ void pack_tile(const Parameter& parameter, T* weights, float* vectors, int tile, float* shared) {
-  constexpr int side = kPackSide, pitch = side + 1;
-  const int columns = (parameter.in + side - 1) / side, tap = tile % parameter.taps, place = tile / parameter.taps;
-  const int first_in = place % columns * side, first_out = place / columns * side;
-  const int lane = static_cast<int>(threadIdx.x) % side, group = static_cast<int>(threadIdx.x) / side;
-  const int mirrored = parameter.taps - 1 - tap;
-  if (parameter.vector) {
-    const int out = first_out + lane;
-    if (group > 0 || out >= parameter.out) return;
-    const float value = parameter_at(parameter, out, 0, tap);
-    vectors[parameter.packed + tap * parameter.out + out] = value;
-    vectors[parameter.reversed + mirrored * parameter.out + out] = value;
-    return;
-  }
-  constexpr int groups = kThreads / side, rows = side / groups;
-  float values[rows];
-#pragma unroll
-  for (int i = 0; i < rows; ++i) {  // the border's again where the tile goes beyond it
-    const int out = min(first_out + group + i * groups, parameter.out - 1), in = min(first_in + lane, parameter.in - 1);
-    values[i] = parameter_at(parameter, out, in, tap);
-  }
-#pragma unroll
-  for (int i = 0; i < rows; ++i) {
-    const int row = group + i * groups, out = first_out + row, in = first_in + lane;
-    shared[row * pitch + lane] = values[i];
-    if (out < parameter.out && in < parameter.in)
-      weights[parameter.packed + (out * parameter.taps + tap) * parameter.in + in] = static_cast<T>(values[i]);
-  }
-  __syncthreads();
-#pragma unroll
-  for (int i = 0; i < rows; ++i) {
-    const int row = group + i * groups, out = first_out + lane, in = first_in + row;
-    if (out >= parameter.out || in >= parameter.in) continue;
-    weights[parameter.reversed + (in * parameter.taps + mirrored) * parameter.out + out] =
-        static_cast<T>(shared[lane * pitch + row]);
-  }
-}
 
 /// pairs[c] = sum of x - origin and of its square over the split's positions; the origin is the image's first position.
 template <class T>
@@ -124,7 +64,8 @@ __global__ void __launch_bounds__(kThreads)
     return;
   }
   const int tile = block - images;
-  const Parameter& parameter = parameter_of_tile(training, tile);
+  const Parameter& parameter =
+      training.parameters[parameter_of_tile(training.parameters, training.parameter_count, tile)];
   pack_tile<T>(parameter, reinterpret_cast<T*>(memory.saved + memory.weights), floats_at(memory.saved, memory.vectors),
                tile - parameter.first_tile, shared);
 }

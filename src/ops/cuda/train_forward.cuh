@@ -27,6 +27,7 @@ __device__ Attention attention_of(const Training& training, const TrainingMemory
   attention.norm.var = statistics + training.shape.channels;
   attention.norm.eps = training.eps;
   attention.heads = kHeads;
+  attention.root = training.shape.root;
   return attention;
 }
 

@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads) finish_statistics_kernel(const __gri
   const int own = c - conv->target_channel;
   channel = {mean, rsqrtf(variance + training.eps), vector_of(training, memory, conv->gamma)[own],
              vector_of(training, memory, conv->beta)[own]};
-  if (total <= 1.0F) return;
+  if (total <= 1.0F || own >= conv->normed) return;
   update_running(conv->running_mean, own, mean, training.momentum, conv->bfloat16_running);
   update_running(conv->running_var, own, second / (total - 1.0F), training.momentum, conv->bfloat16_running);
   if (own == 0 && conv->batches != nullptr) *conv->batches += 1;

@@ -7,33 +7,13 @@
 #pragma once
 
 #include "fused_moe.h"
+#include "parameter.h"
 
 namespace codmoe::ops::cuda {
 
-constexpr int kMaxParameters = 128;  ///< tensors of all experts
 constexpr int kMaxBranches = 4;      ///< convolutions that share one norm of width C
 constexpr int kMaxBatch = 1024;      ///< of training: an expert's slots are listed in shared memory
 constexpr int kNorms = 2;            ///< of an expert: 0 before the fusion (or of attention's input), 1 after it
-
-/// One parameter tensor, a weight [out, in, taps] or a vector [out], in its own strides and type.
-struct Parameter {
-  const void* value = nullptr;
-  void* gradient = nullptr;  ///< written whole by the backward, in the same strides and type
-  int out = 0, in = 1, taps = 1;
-  int out_stride = 1, in_stride = 1, tap_stride = 1;
-  bool bfloat16 = false;
-  bool vector = true;  ///< packed as float [taps, out]: vectors and depthwise filters
-  int packed = 0;      ///< weights: elements into TrainingMemory::weights; vectors: floats into ::vectors
-  int reversed = 0;    ///< weights: of [in, taps, out]; depthwise filters: of [mirrored taps, out]
-  int first_tile = 0;  ///< of the copying, where this parameter's tiles begin
-};
-
-constexpr int kPackSide = 32;  ///< a tile of the copying is 32 filters times 32 channels of one tap
-
-constexpr int pack_tiles(const Parameter& parameter) {
-  const auto tiles = [](int size) { return (size + kPackSide - 1) / kPackSide; };
-  return tiles(parameter.out) * tiles(parameter.in) * parameter.taps;
-}
 
 /// A convolution of one expert; parameters are indices into Training::parameters, -1: absent.
 struct TrainConv {
@@ -43,6 +23,7 @@ struct TrainConv {
   int target = 0, target_channel = 0;
   int norm = -1;  ///< 0 or 1: its result is normed; its channels there start at target_channel
   int gamma = -1, beta = -1;
+  int normed = 0;  ///< channels of the norm's own, before they were widened
   void* running_mean = nullptr;
   void* running_var = nullptr;
   long long* batches = nullptr;  ///< counts the updates

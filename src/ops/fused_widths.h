@@ -1,0 +1,39 @@
+// How a layer's channels lie in the fused kernels, which take multiples of 32.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "codmoe/ops/fused_moe.h"
+#include "cuda/parameter.h"
+
+namespace codmoe::ops {
+
+/// Widens a layer of C channels to the next multiple of 32. Each group of channels that an expert forms (all of x's, a
+/// branch's, an attention head's) grows by the same factor, by channels at its end whose weights are zero; they stay
+/// zero through every operation, so that results and gradients are those of the layer as it was given.
+class FusedWidths {
+ public:
+  explicit FusedWidths(int64_t channels);
+
+  int64_t given() const { return given_; }
+  int64_t widened() const { return widened_; }
+  int64_t added() const { return widened_ - given_; }
+
+  /// Whether `width` channels grow to a whole number.
+  bool fits(int64_t width) const { return width * widened_ % given_ == 0; }
+  int widen(int64_t width) const { return static_cast<int>(width * widened_ / given_); }
+  /// A dimension of groups of `width` channels.
+  cuda::Groups groups(int64_t width) const { return {static_cast<int>(width), widen(width)}; }
+  /// The groups that an expert's fusion reads: its branches, or all channels where nothing is widened.
+  cuda::Groups fusion_input(const FusedExpert& expert) const;
+
+ private:
+  int64_t given_, widened_;
+};
+
+/// Why an expert's channels can't be widened, or nothing.
+std::string width_refusal(const FusedExpert& expert, const FusedWidths& widths);
+
+}  // namespace codmoe::ops
