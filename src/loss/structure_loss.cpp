@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "codmoe/ops/pixel_weights.h"
 #include "codmoe/ops/structure_terms.h"
 
 namespace codmoe::loss {
@@ -15,18 +16,6 @@ void StructureLossOptions::check() const {
     throw core::BadOption("level_weights", "must not all be 0");
   }
 }
-
-namespace {
-
-/// w = 1 + weight * |box mean - mask|. The box is separable: two passes of `window` taps instead of window^2.
-at::Tensor pixel_weights(const at::Tensor& mask, const StructureLossOptions& options) {
-  const auto window = options.window, half = options.window / 2;
-  const auto rows = at::avg_pool2d(mask, {window, 1}, {1, 1}, {half, 0});
-  const auto box = at::avg_pool2d(rows, {1, window}, {1, 1}, {0, half});
-  return 1 + options.weight * (box - mask).abs();
-}
-
-}  // namespace
 
 at::Tensor structure_loss(const at::Tensor& logits_b1hw, const at::Tensor& mask_b1hw,
                           const StructureLossOptions& options) {
@@ -41,7 +30,7 @@ at::Tensor structure_loss(const std::vector<at::Tensor>& outputs, const at::Tens
               " level weights for ", outputs.size(), " outputs");
   const auto wide = at::promote_types(outputs.front().scalar_type(), at::kFloat);
   const auto mask = mask_b1hw.to(wide);
-  const auto weight = pixel_weights(mask, options);
+  const auto weight = ops::pixel_weights(mask, options.window, options.weight);
   at::Tensor total;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     TORCH_CHECK(outputs[i].dim() == 4 && outputs[i].sizes() == mask_b1hw.sizes(),

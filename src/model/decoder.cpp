@@ -29,7 +29,7 @@ std::vector<at::Tensor> DecoderImpl::forward(const std::vector<at::Tensor>& feat
   at::Tensor top;
   for (std::size_t level = features.size(); level-- > 0;) {
     auto x = lateral_[level]->forward(features[level]);
-    if (top.defined()) x = smooth_[level]->forward(x + ops::resize_bilinear(top, x.size(2), x.size(3)));
+    if (top.defined()) x = smooth_[level]->forward(ops::add_resized(x, top));
     logits[level] = head_[level]->forward(x);
     top = x;
   }

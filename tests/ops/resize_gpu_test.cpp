@@ -19,6 +19,22 @@ TEST_P(ResizeGpu, AsOnTheCpu) {
     };
     expect_as_on_cpu({op, {test::randn({2, 6, height, width}, 1)}, {true}});
     expect_as_on_cpu({op, {test::randn({3, 1, height, width}, 2)}, {true}});
+    expect_as_on_cpu({op, {test::randn({2, 16, height, width}, 3)}, {true}});
+  }
+}
+
+TEST_P(ResizeGpu, ASumAsOnTheCpu) {
+  const auto [height, width, to_height, to_width] = GetParam();
+  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    const auto op = [&](const std::vector<at::Tensor>& in) {
+      return std::vector{add_resized(in[0].contiguous(format), in[1].contiguous(format))};
+    };
+    for (const int64_t channels : {1, 6, 24}) {
+      expect_as_on_cpu(
+          {op,
+           {test::randn({2, channels, to_height, to_width}, 4), test::randn({2, channels, height, width}, 5)},
+           {true, true}});
+    }
   }
 }
 

@@ -10,4 +10,8 @@ namespace codmoe::ops {
 /// the same on every run. @throws c10::Error for another rank; on CUDA for a second derivative.
 at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width);
 
+/// onto + x resized to its size, both [B, C, ...] of one dtype. On CUDA one kernel in channels last, whose sum is
+/// rounded once. @throws as resize_bilinear.
+at::Tensor add_resized(const at::Tensor& onto_bchw, const at::Tensor& x_bchw);
+
 }  // namespace codmoe::ops

@@ -4,6 +4,8 @@
 
 #include "batch_norm.h"
 #include "gelu.cuh"
+#include "launch.h"
+#include "previous_kernel.cuh"
 #include "quad_grid.cuh"
 #include "quads.cuh"
 
@@ -48,6 +50,7 @@ __device__ void write_partial(const QuadGrid& grid, const Quad& first, const Qua
 /// Sums of the differences to the first row, and of their squares: differences to zero would cancel.
 template <class T>
 __global__ void __launch_bounds__(kQuadThreads) sums_kernel(const BatchNorm norm, const QuadGrid grid, float* partial) {
+  wait_for_previous_kernel();
   const QuadPlace place(grid);
   const T* x = static_cast<const T*>(norm.x);
   Quad sum{}, squares{};
@@ -111,6 +114,7 @@ __device__ inline float value_at(const BatchNorm& norm, int channel) {
 __global__ void __launch_bounds__(kLanes* kGroups)
     statistics_kernel(const BatchNorm norm, const RunningStatistics running, const float* partial, int parts,
                       float* table) {
+  wait_for_previous_kernel();
   const int channel = channel_of_lane();
   const float2 sums = sum_parts(norm, partial, parts, channel);
   if (threadIdx.y > 0 || channel >= norm.channels) return;
@@ -154,6 +158,7 @@ __device__ inline float slope(float z) {
 template <class T, NormActivation kActivation>
 __global__ void __launch_bounds__(kQuadThreads)
     apply_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, T* y) {
+  wait_for_previous_kernel();
   const QuadPlace place(grid);
   if (place.idle) return;
   const T* x = static_cast<const T*>(norm.x);
@@ -183,6 +188,7 @@ template <class T, NormActivation kActivation>
 __global__ void __launch_bounds__(kQuadThreads)
     gradient_sums_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, const T* grad_y,
                          float* partial) {
+  wait_for_previous_kernel();
   const QuadPlace place(grid);
   const T* x = static_cast<const T*>(norm.x);
   Quad sum{}, products{};
@@ -213,6 +219,7 @@ __global__ void __launch_bounds__(kQuadThreads)
 __global__ void __launch_bounds__(kLanes* kGroups)
     factors_kernel(const BatchNorm norm, const float* table, const float* partial, int parts, float* grad_parameters,
                    float* factors) {
+  wait_for_previous_kernel();
   const int channel = channel_of_lane();
   const float2 sums = sum_parts(norm, partial, parts, channel);
   if (threadIdx.y > 0 || channel >= norm.channels) return;
@@ -229,6 +236,7 @@ template <class T, NormActivation kActivation>
 __global__ void __launch_bounds__(kQuadThreads)
     input_gradient_kernel(const BatchNorm norm, const QuadGrid grid, const float* table, const float* factors,
                           const T* grad_y, T* grad_x) {
+  wait_for_previous_kernel();
   const QuadPlace place(grid);
   if (place.idle) return;
   const T* x = static_cast<const T*>(norm.x);
@@ -291,12 +299,13 @@ cudaError_t batch_norm_forward(const BatchNorm& norm, const RunningStatistics& r
   const QuadGrid grid(norm.channels);
   return with_types(norm, [&](auto type, auto activation) {
     using T = std::remove_pointer_t<decltype(type)>;
-    sums_kernel<T><<<grid.grid(parts), kQuadThreads, 0, stream>>>(norm, grid, partial);
-    statistics_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(norm, running, partial,
-                                                                                  static_cast<int>(parts), table);
-    apply_kernel<T, decltype(activation)::value>
-        <<<grid.grid(blocks_of(norm, kBlocksOfMaps)), kQuadThreads, 0, stream>>>(norm, grid, table, static_cast<T*>(y));
-    return cudaGetLastError();
+    auto error = launch_after(sums_kernel<T>, grid.grid(parts), kQuadThreads, 0, stream, norm, grid, partial);
+    if (error != cudaSuccess) return error;
+    error = launch_after(statistics_kernel, channel_blocks(norm), dim3(kLanes, kGroups), 0, stream, norm, running,
+                         partial, static_cast<int>(parts), table);
+    if (error != cudaSuccess) return error;
+    return launch_after(apply_kernel<T, decltype(activation)::value>, grid.grid(blocks_of(norm, kBlocksOfMaps)),
+                        kQuadThreads, 0, stream, norm, grid, table, static_cast<T*>(y));
   });
 }
 
@@ -308,12 +317,14 @@ cudaError_t batch_norm_backward(const BatchNorm& norm, const float* table, const
     using T = std::remove_pointer_t<decltype(type)>;
     constexpr auto act = decltype(activation)::value;
     const T* grad_y = static_cast<const T*>(gradients.grad_y);
-    gradient_sums_kernel<T, act><<<grid.grid(parts), kQuadThreads, 0, stream>>>(norm, grid, table, grad_y, partial);
-    factors_kernel<<<channel_blocks(norm), dim3(kLanes, kGroups), 0, stream>>>(
-        norm, table, partial, static_cast<int>(parts), gradients.grad_parameters, gradients.factors);
-    input_gradient_kernel<T, act><<<grid.grid(blocks_of(norm, kBlocksOfMaps)), kQuadThreads, 0, stream>>>(
-        norm, grid, table, gradients.factors, grad_y, static_cast<T*>(gradients.grad_x));
-    return cudaGetLastError();
+    auto error = launch_after(gradient_sums_kernel<T, act>, grid.grid(parts), kQuadThreads, 0, stream, norm, grid,
+                              table, grad_y, partial);
+    if (error != cudaSuccess) return error;
+    error = launch_after(factors_kernel, channel_blocks(norm), dim3(kLanes, kGroups), 0, stream, norm, table, partial,
+                         static_cast<int>(parts), gradients.grad_parameters, gradients.factors);
+    if (error != cudaSuccess) return error;
+    return launch_after(input_gradient_kernel<T, act>, grid.grid(blocks_of(norm, kBlocksOfMaps)), kQuadThreads, 0,
+                        stream, norm, grid, table, gradients.factors, grad_y, static_cast<T*>(gradients.grad_x));
   });
 }
 

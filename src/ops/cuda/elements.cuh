@@ -5,6 +5,7 @@
 
 #include "fused_moe.h"
 #include "gelu.cuh"
+#include "previous_kernel.cuh"
 #include "warp.cuh"
 
 namespace codmoe::ops::cuda {
@@ -65,22 +66,6 @@ __device__ inline Affine affine_at(const Epilogue& epilogue, int c, bool bfloat1
   }
   if (epilogue.bias != nullptr) affine.shift += vector_at(epilogue.bias, c, bfloat16) * affine.scale;
   return affine;
-}
-
-/// Lets a kernel launched with launch_after start while this one runs.
-__device__ inline void allow_next_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/// Waits for the kernel before this one where both overlap (programmatic dependent launch, compute capability 9.0),
-/// then lets the next one start. What earlier kernels wrote may be read before.
-__device__ inline void wait_for_previous_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-  allow_next_kernel();
 }
 
 }  // namespace codmoe::ops::cuda
