@@ -12,6 +12,7 @@
 #include "codmoe/engine/precision.h"
 #include "codmoe/nn/weights.h"
 #include "codmoe/ops/resize.h"
+#include "narrow_weights.h"
 
 namespace codmoe::engine {
 
@@ -84,7 +85,8 @@ Predictor::Predictor(model::Detector model, c10::Device device, int64_t size, co
       device_(device),
       engine_(engine),
       test_time_(test_time),
-      layers_(expert_layers(*model_)) {
+      layers_(expert_layers(*model_)),
+      narrow_weights_(std::make_shared<NarrowWeights>(*model_, device, engine.precision)) {
   for (const double scale : test_time.scales) sizes_.push_back(scaled_size(size, scale));
 }
 
@@ -115,6 +117,7 @@ at::Tensor Predictor::to_input(const at::Tensor& images_b3ss) const {
 /// [B, 1, h, w]; `routings` are set where they are still empty.
 at::Tensor Predictor::finest_logits(const at::Tensor& batch_b3ss, std::vector<moe::Routing>& routings) {
   const AutocastScope autocast(device_.type(), engine_.precision);
+  const NarrowWeights::Scope narrow(*narrow_weights_);
   auto output = model_->forward(batch_b3ss);
   if (routings.empty()) routings = std::move(output.routings);
   return output.logits.front().to(at::kFloat);

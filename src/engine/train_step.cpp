@@ -12,6 +12,7 @@
 #include "codmoe/moe/expert_parallel.h"
 #include "codmoe/nn/weights.h"
 #include "kept_buffers.h"
+#include "narrow_weights.h"
 #include "running_statistics.h"
 
 namespace codmoe::engine {
@@ -51,6 +52,7 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
                  {.group = group, .shard = options.engine.ranks.shard_optimizer, .owners = owners_}),
       meters_(model_->moe_layers().size()),
       buffers_(std::make_unique<KeptBuffers>(*model_)),
+      narrow_weights_(std::make_unique<NarrowWeights>(*model_, device, options.engine.precision)),
       lr_factors_(at::ones({static_cast<int64_t>(model_parts.size())}, at::device(device))),
       balance_coefficient_(at::zeros({}, at::device(device))),
       uncertainty_coefficient_(at::zeros({}, at::device(device))),
@@ -81,6 +83,7 @@ at::Tensor TrainStep::loss_of(const Input& input) {
   model::DetectorOutput output;
   {
     const AutocastScope autocast(device_.type(), engine_.precision);
+    const NarrowWeights::Scope narrow(*narrow_weights_);
     output = model_->forward(images);
   }
   auto total = loss::detection_loss(output.logits, masks, loss_, uncertainty_coefficient_);

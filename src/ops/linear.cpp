@@ -13,6 +13,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "cuda/column_sums.h"
+#include "codmoe/ops/narrow_copies.h"
 #include "cuda_call.h"
 #endif
 
@@ -54,11 +55,11 @@ class Linear : public torch::autograd::Function<Linear> {
                             const std::optional<at::Tensor>& bias) {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCUDA);
     const auto type = product_type(x);
-    const auto narrow_x = x.to(type), narrow_weight = weight.to(type);
+    const auto narrow_x = x.to(type), narrow_weight = NarrowCopies::of(weight, type);
     context->save_for_backward({narrow_x, narrow_weight});
     context->saved_data["x"] = x.scalar_type();
     context->saved_data["bias"] = bias.has_value();
-    return at::linear(narrow_x, narrow_weight, bias ? bias->to(type) : at::Tensor());
+    return at::linear(narrow_x, narrow_weight, bias ? NarrowCopies::of(*bias, type) : at::Tensor());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,

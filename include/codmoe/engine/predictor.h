@@ -15,6 +15,8 @@
 
 namespace codmoe::engine {
 
+class NarrowWeights;
+
 /// A photograph as the model takes it, on the CPU.
 struct PredictorInput {
   int64_t height = 0;               ///< of the photograph
@@ -75,6 +77,7 @@ class Predictor {
   TestTimeOptions test_time_;
   std::vector<int64_t> sizes_;  // of the model's input, one a scale
   std::vector<report::ExpertLayer> layers_;
+  std::shared_ptr<NarrowWeights> narrow_weights_;
 };
 
 /// Builds the detector of a checkpoint, by its own configuration, with its averaged weights where it has

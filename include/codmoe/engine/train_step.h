@@ -18,6 +18,7 @@
 namespace codmoe::engine {
 
 class KeptBuffers;
+class NarrowWeights;
 class RunningStatistics;
 
 /// On CUDA, steps on batches of sizes seen before are replayed from a CUDA graph: the first two steps run kernel by
@@ -92,6 +93,7 @@ class TrainStep {
   Optimizer optimizer_;
   std::vector<moe::LoadMeter> meters_;
   std::unique_ptr<KeptBuffers> buffers_;
+  std::unique_ptr<NarrowWeights> narrow_weights_;
   std::unique_ptr<RunningStatistics> statistics_;  // where each rank's norms have their own
   std::optional<WeightAverage> average_;
   at::Tensor lr_factors_;                                                      // [parts], on the device
