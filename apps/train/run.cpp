@@ -69,6 +69,7 @@ void train_seeds(const engine::TrainOptions& options, const TrainArguments& args
     const auto folder = seed_folder(args, seed);
     spdlog::info("seed {}: {}", seed, folder.string());
     train_once(own, folder, args, session);
+    core::release_memory(session.device());  // for the next: graphs of the one that is over had their own
     if (!session.ranks().leads()) continue;
     const auto best = engine::read_state(engine::find_checkpoint(folder, /*prefer_best=*/true)).progress.best_step;
     runs.push_back({.seed = seed, .step = best, .scores = engine::validation_scores(folder, best)});

@@ -5,7 +5,6 @@
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
-#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
@@ -86,7 +85,7 @@ CudaGraph::CudaGraph(c10::Device device, const std::function<void()>& work, cons
   const c10::cuda::CUDAGuard guard(device);
   // What eager calls left in the allocator can't be used by a graph.
   synchronize(device);
-  c10::cuda::CUDACachingAllocator::emptyCache();
+  release_memory(device);
   // Other threads may go on allocating page-locked memory, which a capture in the global mode would forbid them.
   captured_->graph.capture_begin(pool != nullptr ? pool->captured_->graph.pool() : at::cuda::MempoolId_t{0, 0},
                                  cudaStreamCaptureModeThreadLocal);
@@ -117,5 +116,14 @@ void CudaGraph::end_failed_capture() {}
 
 SideStream::~SideStream() = default;
 CudaGraph::~CudaGraph() = default;
+
+std::shared_ptr<CudaGraph> GraphPool::capture(const std::function<void()>& work) {
+  // Of a graph that lives: LibTorch has no way back to memory whose last graph is gone.
+  std::erase_if(graphs_, [](const auto& graph) { return graph.expired(); });
+  const auto other = graphs_.empty() ? nullptr : graphs_.front().lock();
+  auto graph = std::make_shared<CudaGraph>(device_, work, other.get());
+  graphs_.push_back(graph);
+  return graph;
+}
 
 }  // namespace codmoe::core

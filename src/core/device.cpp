@@ -107,4 +107,10 @@ DeviceMemory device_memory(const c10::Device& device) {
           .peak_reserved = stats.reserved_bytes[all].peak};
 }
 
+void release_memory(const c10::Device& device) {
+  if (device.is_cpu()) return;
+  at::globalContext().lazyInitDevice(device.type());
+  at::getDeviceAllocator(device.type())->emptyCache();
+}
+
 }  // namespace codmoe::core

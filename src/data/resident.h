@@ -18,6 +18,7 @@ class ResidentLoader : public BatchSource {
   void start(int64_t epoch, int64_t first_batch = 0) override;
   std::optional<Batch> next() override;
   int64_t batches_per_epoch() const override { return batches_; }
+  int64_t device_bytes() const override { return static_cast<int64_t>(pixels_.nbytes()); }
 
  private:
   int64_t index_at(int64_t position) const;

@@ -1,4 +1,4 @@
-#include "narrow_weights.h"
+#include "codmoe/engine/narrow_weights.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>

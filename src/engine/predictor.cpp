@@ -9,10 +9,11 @@
 
 #include "codmoe/data/image_file.h"
 #include "codmoe/engine/checkpoint.h"
+#include "codmoe/engine/narrow_weights.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/metrics/batch_scores.h"
 #include "codmoe/nn/weights.h"
 #include "codmoe/ops/resize.h"
-#include "narrow_weights.h"
 
 namespace codmoe::engine {
 
@@ -80,13 +81,16 @@ std::vector<at::Tensor> queue_maps(const std::vector<at::Tensor>& probabilities)
 }  // namespace
 
 Predictor::Predictor(model::Detector model, c10::Device device, int64_t size, const EngineOptions& engine,
-                     const TestTimeOptions& test_time)
+                     const TestTimeOptions& test_time, std::shared_ptr<core::GraphPool> graph_pool)
     : model_(std::move(model)),
       device_(device),
       engine_(engine),
       test_time_(test_time),
       layers_(expert_layers(*model_)),
-      narrow_weights_(std::make_shared<NarrowWeights>(*model_, device, engine.precision)) {
+      narrow_weights_(std::make_shared<NarrowWeights>(*model_, device, engine.precision)),
+      replayer_(
+          {.name = "validation batches", .refusal = [model = model_]() mutable { return forward_refusal(*model); }},
+          engine, device, graph_pool ? std::move(graph_pool) : std::make_shared<core::GraphPool>(device)) {
   for (const double scale : test_time.scales) sizes_.push_back(scaled_size(size, scale));
 }
 
@@ -152,11 +156,25 @@ PredictedBatch Predictor::predict(const std::vector<PredictorInput>& images) {
   return batch;
 }
 
-at::Tensor Predictor::predict_resized(const at::Tensor& images_b3ss) {
+at::Tensor Predictor::scores_of(const at::Tensor& images_b3ss, const at::Tensor& masks_bss) {
+  std::vector<moe::Routing> routings;
+  const auto maps_b1ss = to_bytes(finest_logits(to_input(images_b3ss), routings).sigmoid());
+  return metrics::BatchScores::sums(maps_b1ss.squeeze(1), masks_bss);
+}
+
+at::Tensor Predictor::score_resized(const at::Tensor& images_b3ss, const at::Tensor& masks_bss) {
   const at::NoGradGuard no_grad;
   model_->eval();
-  std::vector<moe::Routing> routings;
-  return to_bytes(finest_logits(to_input(images_b3ss), routings).sigmoid()).squeeze(1);
+  if (!replayer_.wanted()) return scores_of(images_b3ss, masks_bss);
+  const core::SideStream stream(device_);
+  const WithoutWaiting scope(*model_, true);
+  auto& plan = score_plans_[images_b3ss.sizes().vec()];
+  if (!plan.images.defined()) plan = {at::empty_like(images_b3ss), at::empty_like(masks_bss), {}, {}};
+  plan.images.copy_(images_b3ss);
+  plan.masks.copy_(masks_bss);
+  // Autocast's copies of weights are made within, from the weights as they are when it is replayed.
+  replayed_ = replayer_.run(plan.replay, images_b3ss.size(0), [&] { plan.sums = scores_of(plan.images, plan.masks); });
+  return plan.sums.clone();  // the pool's memory is another graph's soon
 }
 
 void Predictor::take_part() {

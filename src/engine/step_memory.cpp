@@ -44,19 +44,47 @@ int64_t fitting_batch_size(const StepMemory& memory, int64_t available) {
   return std::max<int64_t>(0, usable / std::max<int64_t>(1, memory.per_image));
 }
 
-std::string out_of_memory_message(const TrainOptions& options, const StepMemory& memory, int64_t available) {
-  const auto batch = options.data.loader.batch_size, size = options.data.loader.largest_side();
-  const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / kGiB; };
-  const auto head = fmt::format(
-      "the GPU's memory does not hold a step: {:.1f} GiB for a batch of {} at {} pixels, "
-      "of which {:.1f} GiB can be had; ",
-      gib(memory.of(batch)), batch, size, gib(available));
-  // What was measured on the CPU may say that it fits: then it was too little by an unknown amount.
-  const auto fits = std::min(fitting_batch_size(memory, available), batch - std::max<int64_t>(1, batch / 8));
-  if (fits < 1) return head + "not even one image fits: lower data.loader.size, or take a smaller backbone";
+namespace {
+
+double gib(int64_t bytes) { return static_cast<double>(bytes) / kGiB; }
+
+std::string smaller_batch(int64_t batch, int64_t fits, int64_t accumulate) {
+  if (fits < 1) return "not even one image fits: lower data.loader.size, or take a smaller backbone";
   const auto parts = (batch + fits - 1) / fits;
-  return head + fmt::format("lower data.loader.batch_size to {}, or to {} with engine.accumulate={} for the same step",
-                            fits, (batch + parts - 1) / parts, parts * options.engine.accumulate);
+  return fmt::format("lower data.loader.batch_size to {}, or to {} with engine.accumulate={} for the same step", fits,
+                     (batch + parts - 1) / parts, parts * accumulate);
+}
+
+/// "; data.cache=ram frees 4.0 GiB of training samples"; nothing for sizes that would be shown as 0.
+std::string fewer_samples(const KeptSamples& kept) {
+  std::string text;
+  const auto add = [&](const char* setting, int64_t bytes, const char* what) {
+    if (gib(bytes) >= 0.05) text += fmt::format("; {} frees {:.1f} GiB of {} samples", setting, gib(bytes), what);
+  };
+  add("data.cache=ram", kept.training, "training");
+  add("engine.val_resolution=original", kept.validation, "validation");
+  return text;
+}
+
+}  // namespace
+
+std::string out_of_memory_message(const TrainOptions& options, const StepMemory& memory, const KeptSamples& kept,
+                                  int64_t available) {
+  const auto batch = options.data.loader.batch_size, size = options.data.loader.largest_side();
+  // What was measured on the CPU may say that it fits: then it was too little by an unknown amount.
+  const auto less = batch - std::max<int64_t>(1, batch / 8), estimate = fitting_batch_size(memory, available);
+  auto line = fmt::format(
+      "the GPU's memory does not hold a step: {:.1f} GiB for a batch of {} at {} pixels, "
+      "of which {:.1f} GiB can be had; {}",
+      gib(memory.of(batch)), batch, size, gib(available),
+      smaller_batch(batch, std::min(estimate, less), options.engine.accumulate));
+  const auto freeing = fewer_samples(kept);
+  if (freeing.empty()) return line;
+  line += freeing;
+  const auto then = std::min(batch, fitting_batch_size(memory, available + kept.all()));
+  if (estimate < less && then > estimate)
+    line += fmt::format("; without them a batch of {} fits", then);
+  return line;
 }
 
 }  // namespace codmoe::engine

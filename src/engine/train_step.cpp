@@ -4,15 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "codmoe/dist/shared_statistics.h"
 #include "codmoe/engine/freezing.h"
+#include "codmoe/engine/narrow_weights.h"
 #include "codmoe/engine/precision.h"
 #include "codmoe/moe/expert_parallel.h"
 #include "codmoe/nn/weights.h"
 #include "kept_buffers.h"
-#include "narrow_weights.h"
 #include "running_statistics.h"
 
 namespace codmoe::engine {
@@ -37,6 +36,12 @@ std::vector<data::Batch> by_size(std::vector<data::Batch> batches) {
   return batches;
 }
 
+std::string step_refusal(model::DetectorImpl& model) {
+  const auto refusal = forward_refusal(model);
+  if (!refusal.empty() || !model.backbone().restores_random_state()) return refusal;
+  return "backbone.checkpoint draws the numbers of drop_path again";
+}
+
 }  // namespace
 
 TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::Device device, dist::Group* group)
@@ -56,15 +61,18 @@ TrainStep::TrainStep(model::Detector model, const TrainOptions& options, c10::De
       lr_factors_(at::ones({static_cast<int64_t>(model_parts.size())}, at::device(device))),
       balance_coefficient_(at::zeros({}, at::device(device))),
       uncertainty_coefficient_(at::zeros({}, at::device(device))),
-      average_weight_(at::zeros({}, at::device(device))) {
+      average_weight_(at::zeros({}, at::device(device))),
+      graph_pool_(std::make_shared<core::GraphPool>(device)),
+      replayer_({.name = "steps",
+                 .eager_calls = eager_steps_before_capture,
+                 .refusal = [model = model_]() mutable { return step_refusal(*model); }},
+                engine_, device, graph_pool_),
+      // Norms over all ranks are collectives, which must not hang on whether an image chose an expert here.
+      avoids_waiting_(shares_norms() || (replayer_.wanted() && !model_->backbone().restores_random_state())) {
   if (engine_.ema.decay > 0) average_.emplace(*model_);
   if (group_ != nullptr && !shares_norms()) {
     statistics_ = std::make_unique<RunningStatistics>(nn::state_dict(*model_), owners_);
   }
-  // Norms over all ranks are collectives, which must not hang on whether an image chose an expert here.
-  const bool captures = wants_graph() && !model_->backbone().restores_random_state();
-  if (!captures && !shares_norms()) return;
-  for (auto& layer : model_->moe_layers()) layer->train_without_waiting();
 }
 
 TrainStep::~TrainStep() = default;
@@ -96,6 +104,7 @@ at::Tensor TrainStep::loss_of(const Input& input) {
 
 at::Tensor TrainStep::step(const std::vector<Input>& inputs) {
   const dist::SharedStatistics shared(group_, shares_norms());
+  const WithoutWaiting scope(*model_, avoids_waiting_);
   buffers_->remember();
   if (statistics_) statistics_->remember();
   optimizer_.zero_grad();
@@ -157,41 +166,12 @@ void TrainStep::gather_experts() {
   if (average_) dist::fill_from_owners(average_->state(), owners_, *group_);
 }
 
-std::string TrainStep::capture_refusal() {
-  if (std::ranges::any_of(model_->moe_layers(), [](const auto& layer) { return layer->waited_for_routes(); })) {
-    return "this dispatch reads its routes on the host";
-  }
-  if (model_->backbone().restores_random_state()) return "backbone.checkpoint draws the numbers of drop_path again";
-  return "";
-}
-
-void TrainStep::capture(Plan& plan) {
-  const auto other = std::ranges::find_if(plans_, [](const auto& item) { return item.second.graph != nullptr; });
-  const auto* pool = other == plans_.end() ? nullptr : other->second.graph.get();
-  plan.graph = std::make_unique<core::CudaGraph>(
-      device_, [&] { plan.loss = step(plan.inputs); }, pool);
-  spdlog::info("engine.graph: steps of {} images are replayed from a CUDA graph", plan.inputs.front().images.size(0));
-}
-
 at::Tensor TrainStep::run(const std::vector<data::Batch>& batches, const StepValues& values) {
   const core::SideStream stream(device_);
   set_scalars(values);
   auto& plan = plan_for(by_size(batches));
-  if (wants_graph() && !plan.graph && plan.captures && plan.eager_steps >= eager_steps_before_capture) capture(plan);
-  replayed_ = plan.graph != nullptr;
-  if (plan.graph) {
-    plan.graph->replay();
-    return plan.loss.clone();
-  }
-  const auto loss = step(plan.inputs);
-  ++plan.eager_steps;
-  // Asked at once: an evaluation may run the layers in another way before the next step.
-  const auto refusal = capture_refusal();
-  plan.captures = plan.captures && refusal.empty();
-  if (wants_graph() && !refusal.empty() && !std::exchange(refusal_said_, true)) {
-    spdlog::info("engine.graph: the steps run kernel by kernel, since {}", refusal);
-  }
-  return loss;
+  replayed_ = replayer_.run(plan.replay, plan.inputs.front().images.size(0), [&] { plan.loss = step(plan.inputs); });
+  return plan.loss.clone();
 }
 
 }  // namespace codmoe::engine

@@ -108,8 +108,6 @@ TrainOptions for_rank(TrainOptions options, const Ranks& ranks) {
   return options;
 }
 
-int64_t bytes_on(c10::Device device) { return device.is_cpu() ? 0 : core::device_memory(device).allocated; }
-
 }  // namespace
 
 Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device device, const fs::path& step_folder,
@@ -123,9 +121,9 @@ Trainer::Trainer(const TrainOptions& options, fs::path run_folder, c10::Device d
       validator_(make_validator(options, device, ranks_)),
       batches_(data::make_batch_source(train_, options_.data.loader, options.data.augment, options.data.cache,
                                        static_cast<uint64_t>(options.seed), device, options.data.on_error)),
-      kept_bytes_(bytes_on(device)),
       model_(make_model(options, device, /*fresh=*/step_folder.empty(), ranks_)),
-      step_(model_, options, device, ranks_.group()) {
+      step_(model_, options, device, ranks_.group()),
+      predictor_(model_, device, options.data.loader.size, options.engine, {}, step_.graph_pool()) {
   seed_rank(ranks_, static_cast<uint64_t>(options.seed));
   if (!step_folder.empty()) resume(step_folder);
 }
@@ -160,8 +158,10 @@ void Trainer::run() {
 
 std::string Trainer::explain_out_of_memory() const {
   try {
-    const auto available = core::free_memory(device_) + core::device_memory(device_).reserved - kept_bytes_;
-    return out_of_memory_message(options_, measure_step_memory(options_), available);
+    const KeptSamples kept{.training = batches_->device_bytes(),
+                           .validation = validator_ ? validator_->kept_bytes() : 0};
+    const auto available = core::free_memory(device_) + core::device_memory(device_).reserved - kept.all();
+    return out_of_memory_message(options_, measure_step_memory(options_), kept, available);
   } catch (const std::exception& failure) {  // of steps on the CPU, by which it is measured
     return fmt::format("the GPU's memory does not hold a step: lower data.loader.batch_size or data.loader.size ({})",
                        failure.what());
@@ -351,9 +351,8 @@ void Trainer::warn_of_rare_experts(const moe::LoadReport& report, const report::
 
 Scores Trainer::validate() {
   const AveragedWeights averaged(step_.average());
-  Predictor predictor(model_, device_, options_.data.loader.size, options_.engine);
-  auto scores = validator_->scores(predictor);
-  const auto pictures = validator_->pictures(predictor);
+  auto scores = validator_->scores(predictor_);
+  const auto pictures = validator_->pictures(predictor_);
   if (log_) log_->write(progress_.step, pictures);
   return scores;
 }

@@ -46,6 +46,12 @@ Validator::Validator(const TrainOptions& options, c10::Device device, const Rank
 
 Validator::~Validator() = default;
 
+int64_t Validator::kept_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& batch : kept_) bytes += static_cast<int64_t>(batch.images.nbytes() + batch.masks.nbytes());
+  return bytes;
+}
+
 Scores Validator::scores(Predictor& predictor) const {
   return kept_.empty() ? scores_at_original(predictor) : scores_at_network(predictor);
 }
@@ -67,7 +73,7 @@ Scores Validator::scores_at_network(Predictor& predictor) const {
   for (std::size_t first = 0; first < kept_.size(); first += ranks) {
     if (first + rank < kept_.size()) {
       const auto& batch = kept_[first + rank];
-      scores.add(predictor.predict_resized(batch.images), batch.masks.squeeze(1));
+      scores.add(predictor.score_resized(batch.images, batch.masks.squeeze(1)), batch.images.size(0));
     } else {
       predictor.take_part();
     }

@@ -187,6 +187,7 @@ void check(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
 // Means over images, then of the mean curves.
 constexpr std::array score_names{"Smeasure", "wFmeasure", "MAE",    "IoU",   "adpEm",
                                  "adpFm",    "meanEm",    "meanFm", "maxEm", "maxFm"};
+constexpr int64_t mean_count = std::ssize(score_names) - 4, curve_count = 2 * 256;
 
 }  // namespace
 
@@ -207,7 +208,7 @@ at::Tensor weighted_f_measure(const at::Tensor& value_bhw, const at::Tensor& mas
   return at::where(foreground == 0, at::zeros_like(score), score);
 }
 
-void BatchScores::add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
+at::Tensor BatchScores::sums(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
   check(pred_bhw, mask_bhw);
   const auto mask = mask_bhw > 128;
   const auto levels_bqmk = count_levels(pred_bhw, mask);
@@ -219,36 +220,37 @@ void BatchScores::add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) {
   const Decisions binary = decide(levels, values > 0.5);
   const Decisions curve = decide_by_threshold(levels, values);
   const auto iou = quotient(binary.tp, binary.fp + binary.foreground);
-  const auto sums = at::stack({s_measure(levels_bqmk, values), weighted_f_measure(value_bhw, mask),
-                               mean_absolute_error(levels, values), iou.squeeze(1), e_measure(adaptive).squeeze(1),
-                               f_measure(adaptive).squeeze(1)})
-                        .sum(1);
-  const auto curve_sums = at::stack({e_measure(curve), f_measure(curve)}).sum(1);
+  const auto means = at::stack({s_measure(levels_bqmk, values), weighted_f_measure(value_bhw, mask),
+                                mean_absolute_error(levels, values), iou.squeeze(1), e_measure(adaptive).squeeze(1),
+                                f_measure(adaptive).squeeze(1)})
+                         .sum(1);
+  const auto curves = at::stack({e_measure(curve), f_measure(curve)}).sum(1);
+  return at::cat({means, curves.flatten()});
+}
+
+void BatchScores::add(const at::Tensor& sums, int64_t images) {
   sums_ = n_ == 0 ? sums : sums_ + sums;
-  curve_sums_ = n_ == 0 ? curve_sums : curve_sums_ + curve_sums;
-  n_ += pred_bhw.size(0);
+  n_ += images;
 }
 
 std::vector<std::string> BatchScores::names() { return {score_names.begin(), score_names.end()}; }
 
 void BatchScores::add_up(dist::Group& group) {
-  constexpr auto means = static_cast<int64_t>(score_names.size()) - 4;  // the others come of the curves
-  const auto row = at::zeros({1 + means + 2 * 256}, at::kDouble);
+  const auto row = at::zeros({1 + mean_count + curve_count}, at::kDouble);
   if (n_ > 0) {
     row[0].fill_(n_);
-    row.narrow(0, 1, means).copy_(sums_);
-    row.narrow(0, 1 + means, 2 * 256).copy_(curve_sums_.flatten());
+    row.narrow(0, 1, sums_.numel()).copy_(sums_);
   }
   group.sum(row);
   n_ = static_cast<int64_t>(row[0].item<double>());
-  sums_ = row.narrow(0, 1, means);
-  curve_sums_ = row.narrow(0, 1 + means, 2 * 256).view({2, 256});
+  sums_ = row.narrow(0, 1, row.numel() - 1);
 }
 
 std::map<std::string, double> BatchScores::summary() const {
   if (n_ == 0) throw core::Error("no image was scored");
-  const auto curves = curve_sums_ / n_;
-  const auto host = at::cat({sums_ / n_, curves.mean(1), curves.amax(1)}).cpu();
+  const auto means = sums_ / n_;
+  const auto curves = means.narrow(0, mean_count, curve_count).view({2, 256});
+  const auto host = at::cat({means.narrow(0, 0, mean_count), curves.mean(1), curves.amax(1)}).cpu();
   const auto* value = host.const_data_ptr<double>();
   std::map<std::string, double> scores;
   for (const char* name : score_names) scores[name] = *value++;

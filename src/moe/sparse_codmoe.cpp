@@ -78,7 +78,7 @@ MoeOutput SparseCODMoEImpl::forward(const at::Tensor& x_bchw) {
     }
     if (options_.dispatch == Dispatch::fused) say_once(refusal);
   }
-  const bool dense = options_.dispatch == Dispatch::automatic && is_training() && trains_without_waiting_;
+  const bool dense = options_.dispatch == Dispatch::automatic && avoids_waiting_;
   const auto strategy = dense ? Dispatch::dense : options_.dispatch;
   waited_for_routes_ = group_ != nullptr || strategy != Dispatch::dense;
   auto routing = router_->forward(x_bchw);

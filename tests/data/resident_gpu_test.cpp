@@ -74,6 +74,14 @@ TEST_F(ResidentGpu, ShrinksNearlyAsTheCpuDoes) {
   expect_alike({}, {.images = 4.0, .masks = 2.0});
 }
 
+TEST_F(ResidentGpu, TellsTheBytesThatStayOnTheDevice) {
+  const auto bytes = [&](Cache cache) {
+    return make_batch_source(dataset_, options_, {}, cache, 5, kGpu)->device_bytes();
+  };
+  EXPECT_EQ(bytes(Cache::gpu), 10 * 192 * 192 * 4);  // photographs and masks
+  EXPECT_EQ(bytes(Cache::ram), 0);
+}
+
 TEST_F(ResidentGpu, GivesTheSameBytesAgainAndAfterAResume) {
   const auto all = epoch(kGpu, Cache::gpu, {});
   expect_same(epoch(kGpu, Cache::gpu, {}), all);

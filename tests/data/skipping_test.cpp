@@ -1,41 +1,15 @@
 // data.on_error: what stands where a sample can't be read.
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <sstream>
 
 #include "batches.h"
 #include "codmoe/data/samples.h"
+#include "support/log_capture.h"
 #include "test_files.h"
 
 namespace codmoe::data {
 namespace {
 
 constexpr int64_t kImages = 11;
-
-/// What is logged during its life.
-class LogCapture {
- public:
-  LogCapture() : before_(spdlog::default_logger()) {
-    const auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>("captured", sink));
-  }
-  ~LogCapture() { spdlog::set_default_logger(before_); }
-  LogCapture(const LogCapture&) = delete;
-  LogCapture& operator=(const LogCapture&) = delete;
-
-  int64_t count(const std::string& part) const {
-    const auto text = text_.str();
-    int64_t found = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
-    return found;
-  }
-
- private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::ostringstream text_;
-};
 
 class SkippingTest : public FolderTest {
  protected:
@@ -71,7 +45,7 @@ class SkippingTest : public FolderTest {
 
   LoaderOptions options_;
   AugmentOptions augment_;
-  LogCapture quiet_;
+  test::LogCapture quiet_;
 };
 
 TEST_F(SkippingTest, TheNextReadableSampleTakesThePlace) {
@@ -134,7 +108,7 @@ TEST_F(SkippingTest, EachFileIsNamedOnce) {
   write_pair(dir_, name_of(5), 30, 30);
   write_png(dir_ / "GT" / (name_of(5) + ".png"), test_mask(20, 30));  // of another size than its photograph
   for (const auto cache : {Cache::none, Cache::ram}) {
-    const LogCapture log;
+    const test::LogCapture log;
     const auto source = make(cache);
     for (int64_t epoch = 0; epoch < 3; ++epoch) {
       source->start(epoch);
@@ -156,7 +130,7 @@ TEST_F(SkippingTest, NothingIsSkippedUnlessAskedFor) {
 
 TEST_F(SkippingTest, ASetWithoutAReadableSampleIsRefused) {
   for (int64_t i = 0; i < kImages; ++i) damage(name_of(i));
-  const LogCapture log;
+  const test::LogCapture log;
   EXPECT_NE(error_of([&] { make(Cache::ram); }).find("none of its 11 samples"), std::string::npos);
   const auto source = make(Cache::none);
   source->start(0);

@@ -48,17 +48,43 @@ TEST(StepMemory, MessageSaysWhatToLowerAndByHowMuch) {
   options.data.loader.batch_size = 32;
   options.engine.accumulate = 2;
   const StepMemory memory{.fixed = 2 * gib, .per_image = gib};
-  EXPECT_EQ(out_of_memory_message(options, memory, 20 * gib),
+  EXPECT_EQ(out_of_memory_message(options, memory, {}, 20 * gib),
             "the GPU's memory does not hold a step: 34.0 GiB for a batch of 32 at 352 pixels, of which 20.0 GiB can be "
             "had; lower data.loader.batch_size to 14, or to 11 with engine.accumulate=6 for the same step");
-  EXPECT_NE(out_of_memory_message(options, memory, 2 * gib).find("lower data.loader.size"), std::string::npos);
+  EXPECT_NE(out_of_memory_message(options, memory, {}, 2 * gib).find("lower data.loader.size"), std::string::npos);
+}
+
+TEST(StepMemory, MessageSaysWhichSamplesTakeRoom) {
+  constexpr int64_t gib = int64_t{1} << 30;
+  TrainOptions options;
+  options.data.loader.batch_size = 32;
+  const StepMemory memory{.fixed = 2 * gib, .per_image = gib};
+  const auto both =
+      out_of_memory_message(options, memory, {.training = 12 * gib, .validation = 3 * gib + gib / 2}, 20 * gib);
+  const std::string what = "engine.accumulate=3 for the same step; data.cache=ram frees 12.0 GiB of training samples";
+  EXPECT_TRUE(both.ends_with(what +
+                             "; engine.val_resolution=original frees 3.5 GiB of validation samples; without them "
+                             "a batch of 26 fits"))  // 0.8 * 35.5 - 2
+      << both;
+  const auto one = out_of_memory_message(options, memory, {.training = 12 * gib, .validation = 1 << 20}, 20 * gib);
+  EXPECT_TRUE(one.ends_with(what + "; without them a batch of 23 fits")) << one;  // 0.8 * 32 - 2
+  const auto none = out_of_memory_message(options, memory, {.training = 12 * gib, .validation = 0}, 2 * gib);
+  EXPECT_TRUE(
+      none.ends_with("take a smaller backbone; data.cache=ram frees 12.0 GiB of training samples; without them "
+                     "a batch of 9 fits"))  // 0.8 * 14 - 2
+      << none;
+  const auto whole = out_of_memory_message(options, memory, {.training = 60 * gib, .validation = 0}, 20 * gib);
+  EXPECT_TRUE(whole.ends_with("without them a batch of 32 fits")) << whole;
 }
 
 TEST(StepMemory, EstimateThatSaysItFitsStillAsksForLess) {
   TrainOptions options;
   options.data.loader.batch_size = 16;
-  const auto message = out_of_memory_message(options, {.fixed = 1, .per_image = 1}, 1 << 20);
+  const auto message = out_of_memory_message(options, {.fixed = 1, .per_image = 1}, {}, 1 << 20);
   EXPECT_NE(message.find("batch_size to 14,"), std::string::npos) << message;
+  const auto kept =
+      out_of_memory_message(options, {.fixed = 1, .per_image = 1}, {.training = int64_t{1} << 30}, 1 << 20);
+  EXPECT_TRUE(kept.ends_with("data.cache=ram frees 1.0 GiB of training samples")) << kept;  // that may not be enough
 }
 
 }  // namespace

@@ -100,6 +100,12 @@ TEST_F(ValidatorTest, PicturesShowPhotographMaskAndMap) {
   }
 }
 
+TEST_F(ValidatorTest, KeptSamplesAreCountedInBytes) {
+  EXPECT_EQ(Validator(options_, c10::kCPU).kept_bytes(), 5 * 4 * kSize * kSize);  // photographs and masks
+  options_.engine.val_resolution = ValResolution::original;
+  EXPECT_EQ(Validator(options_, c10::kCPU).kept_bytes(), 0);
+}
+
 TEST_F(ValidatorTest, SetThatMemoryDoesNotHoldIsRefused) {
   options_.data.loader.size = int64_t{1} << 24;
   try {

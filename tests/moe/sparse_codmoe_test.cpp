@@ -53,6 +53,29 @@ TEST(SparseCODMoE, TakesAnyListOfExperts) {
   expect_same(run_layer(layer, Dispatch::dense, x, x), run_layer(layer, Dispatch::batched, x, x), 1e-10);
 }
 
+TEST(SparseCODMoE, AutoTakesDenseWhileItAvoidsWaiting) {
+  for (const bool training : {false, true}) {
+    auto layer = make_layer(8, {.top_k = 2, .dispatch = Dispatch::automatic, .norm = nn::NormKind::group}, 5);
+    layer->train(training);
+    const auto x = spread_images({6, 8, 3, 5}, 6);
+    const auto batched = layer->forward(x).y_bchw;
+    EXPECT_TRUE(layer->waited_for_routes());
+    layer->avoid_waiting(true);
+    const auto avoiding = layer->forward(x).y_bchw;
+    EXPECT_FALSE(layer->waited_for_routes());
+    EXPECT_TRUE(test::is_near(avoiding, batched, 1e-12));
+    layer->set_dispatch(Dispatch::dense);
+    EXPECT_TRUE(avoiding.equal(layer->forward(x).y_bchw));
+    layer->set_dispatch(Dispatch::batched);  // what was asked for stays
+    layer->forward(x);
+    EXPECT_TRUE(layer->waited_for_routes());
+    layer->set_dispatch(Dispatch::automatic);
+    layer->avoid_waiting(false);
+    layer->forward(x);
+    EXPECT_TRUE(layer->waited_for_routes());
+  }
+}
+
 TEST(SparseCODMoE, MixesTheChosenExpertsByTheirWeights) {
   auto layer = make_layer(8, {.top_k = 3}, 3);
   layer->eval();

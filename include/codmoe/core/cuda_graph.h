@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace codmoe::core {
 
@@ -45,6 +46,20 @@ class CudaGraph {
 
   struct Captured;
   std::unique_ptr<Captured> captured_;
+};
+
+/// Graphs that share memory, and must be replayed one after the other on one stream. A replay may write over what
+/// another graph of the pool left in its tensors: what is to survive that must be copied out, or lie in memory from
+/// outside.
+class GraphPool {
+ public:
+  explicit GraphPool(c10::Device device) : device_(device) {}
+  /// As CudaGraph's constructor. The memory is given back with the last graph.
+  std::shared_ptr<CudaGraph> capture(const std::function<void()>& work);
+
+ private:
+  c10::Device device_;
+  std::vector<std::weak_ptr<CudaGraph>> graphs_;
 };
 
 }  // namespace codmoe::core

@@ -33,4 +33,8 @@ struct DeviceMemory {
 };
 DeviceMemory device_memory(const c10::Device& device);
 
+/// Gives back what LibTorch keeps of a CUDA device without a tensor or a captured graph that uses it. On the CPU it
+/// does nothing.
+void release_memory(const c10::Device& device);
+
 }  // namespace codmoe::core

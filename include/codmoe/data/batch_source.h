@@ -92,6 +92,9 @@ class BatchSource {
 
   /// Whole batches, and a last one that is not full unless `drop_last`.
   virtual int64_t batches_per_epoch() const = 0;
+
+  /// Bytes of samples that stay on the CUDA device from epoch to epoch.
+  virtual int64_t device_bytes() const { return 0; }
 };
 
 /// The source of a training run on `device`. Where samples are kept they are decoded here, with a progress line. Those

@@ -4,12 +4,15 @@
 #include <c10/core/Event.h>
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "codmoe/engine/expert_load.h"
 #include "codmoe/engine/options.h"
 #include "codmoe/engine/ranks.h"
+#include "codmoe/engine/replay.h"
 #include "codmoe/engine/test_time.h"
 #include "codmoe/report/evaluation.h"
 
@@ -42,9 +45,10 @@ class PredictedBatch {
 /// Images in, 8-bit maps of the same size out. What codmoe-predict writes and codmoe-eval scores is this.
 class Predictor {
  public:
-  /// `model` lies on `device`; images are resized to `size` x `size` for it.
+  /// `model` lies on `device`; images are resized to `size` x `size` for it. Its weights may be changed between calls,
+  /// in place. `graph_pool`: memory for graphs, where they are to share it with others; null: their own.
   Predictor(model::Detector model, c10::Device device, int64_t size, const EngineOptions& engine,
-            const TestTimeOptions& test_time = {});
+            const TestTimeOptions& test_time = {}, std::shared_ptr<core::GraphPool> graph_pool = nullptr);
 
   /// @param image uint8 [H, W, 3] RGB on the CPU. Safe to call from several threads.
   PredictorInput prepare(const at::Tensor& image) const;
@@ -54,22 +58,35 @@ class Predictor {
   /// as far as the model's layers don't.
   PredictedBatch predict(const std::vector<PredictorInput>& images);
 
-  /// uint8 [B, S, S] on the device: the same of images uint8 [B, 3, S, S] there, at their own size and without
-  /// test-time augmentation. Queues likewise.
-  at::Tensor predict_resized(const at::Tensor& images_b3ss);
+  /// metrics::BatchScores::sums(), on the device, of masks uint8 [B, S, S] there and the maps of images uint8
+  /// [B, 3, S, S]: as of predict(), at their own size and without test-time augmentation. Queues likewise. On CUDA,
+  /// unless engine.graph is off, the second call with images of these sizes is captured in a CUDA graph, from which it
+  /// and later ones are replayed; MoE layers are then run as engine::WithoutWaiting says.
+  at::Tensor score_resized(const at::Tensor& images_b3ss, const at::Tensor& masks_bss);
 
-  /// Stands for one predict() or predict_resized() on a rank that has no image, while other ranks have. Does nothing
+  /// Stands for one predict() or score_resized() on a rank that has no image, while other ranks have. Does nothing
   /// unless the model's experts are spread over ranks (SparseCODMoEImpl::spread): predictions are collectives then.
   void take_part();
+
+  /// Whether the last score_resized() was replayed from a graph.
+  bool replayed() const { return replayed_; }
 
   /// The model's MoE layers.
   const std::vector<report::ExpertLayer>& layers() const { return layers_; }
   const TestTimeOptions& test_time() const { return test_time_; }
 
  private:
+  /// Scores of batches of one size.
+  struct ScorePlan {
+    at::Tensor images, masks;
+    at::Tensor sums;
+    Replay replay;
+  };
+
   at::Tensor upload(const std::vector<PredictorInput>& images, std::size_t scale) const;
   at::Tensor to_input(const at::Tensor& images_b3ss) const;
   at::Tensor finest_logits(const at::Tensor& batch_b3ss, std::vector<moe::Routing>& routings);
+  at::Tensor scores_of(const at::Tensor& images_b3ss, const at::Tensor& masks_bss);
 
   model::Detector model_;
   c10::Device device_;
@@ -78,6 +95,9 @@ class Predictor {
   std::vector<int64_t> sizes_;  // of the model's input, one a scale
   std::vector<report::ExpertLayer> layers_;
   std::shared_ptr<NarrowWeights> narrow_weights_;
+  Replayer replayer_;
+  std::map<std::vector<int64_t>, ScorePlan> score_plans_;  // by the images' sizes
+  bool replayed_ = false;
 };
 
 /// Builds the detector of a checkpoint, by its own configuration, with its averaged weights where it has

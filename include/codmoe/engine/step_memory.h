@@ -21,8 +21,16 @@ StepMemory measure_step_memory(const TrainOptions& options);
 /// The largest batch that `available` bytes hold, with a fifth to spare; 0 where none fits.
 int64_t fitting_batch_size(const StepMemory& memory, int64_t available);
 
-/// One line for a step that ran out of the device's memory: what to lower, and by how much. `available`: bytes that a
-/// step may take.
-std::string out_of_memory_message(const TrainOptions& options, const StepMemory& memory, int64_t available);
+/// Bytes of samples that stay on the device while steps run there.
+struct KeptSamples {
+  int64_t training = 0;    ///< data.cache
+  int64_t validation = 0;  ///< engine.val_resolution: network
+  int64_t all() const { return training + validation; }
+};
+
+/// One line for a step that ran out of the device's memory: what to lower, and by how much, and which samples could
+/// make room. `available`: bytes that a step may take, beside those of `kept`.
+std::string out_of_memory_message(const TrainOptions& options, const StepMemory& memory, const KeptSamples& kept,
+                                  int64_t available);
 
 }  // namespace codmoe::engine

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "codmoe/core/cuda_graph.h"
 #include "codmoe/data/batch_source.h"
 #include "codmoe/dist/gradient_buckets.h"
 #include "codmoe/engine/ema.h"
 #include "codmoe/engine/optimizer.h"
+#include "codmoe/engine/replay.h"
 #include "codmoe/engine/schedule.h"
 #include "codmoe/moe/telemetry.h"
 
@@ -51,6 +51,10 @@ class TrainStep {
   void gather_experts();
   /// Whether the last step was replayed from a graph.
   bool replayed() const { return replayed_; }
+  /// Memory of the steps' graphs. What is replayed between steps may share it, since nothing but gradients lies there
+  /// from one step to the next, and each step writes its own: weights, their average, the optimizer's state, the
+  /// gradient's norm and all counts were made by the first steps, which run kernel by kernel, and lie outside.
+  const std::shared_ptr<core::GraphPool>& graph_pool() const { return graph_pool_; }
 
  private:
   /// A batch on the device, uint8 as it came.
@@ -61,26 +65,20 @@ class TrainStep {
   /// Steps on batches of the same sizes, with the same parts frozen.
   struct Plan {
     std::vector<Input> inputs;
-    int64_t eager_steps = 0;
-    bool captures = true;  ///< none of its steps did what a graph can't hold
-    std::unique_ptr<core::CudaGraph> graph;
-    at::Tensor loss;  ///< what the graph writes
+    at::Tensor loss;  ///< of the last step
+    Replay replay;
   };
   /// What is frozen, then of each batch in order its size and the number of all ranks' images: it is the same step on
   /// every rank, so that all capture the same one.
   using PlanKey = std::vector<std::vector<int64_t>>;
 
   bool shares_norms() const { return group_ != nullptr && engine_.ranks.sync_norm; }
-  bool wants_graph() const { return device_.is_cuda() && engine_.graph != GraphUse::off; }
   Plan& plan_for(const std::vector<data::Batch>& batches);
   /// Gradients of which are to be summed over the ranks: what is trained changes where parts thaw.
   void gather_trainable(const std::vector<int64_t>& frozen);
   at::Tensor loss_of(const Input& input);
   at::Tensor step(const std::vector<Input>& inputs);
-  void capture(Plan& plan);
   void set_scalars(const StepValues& values);
-  /// Why steps as the last one can't be captured; empty where they can.
-  std::string capture_refusal();
 
   model::Detector model_;
   loss::DetectionLossOptions loss_;
@@ -100,9 +98,11 @@ class TrainStep {
   at::Tensor balance_coefficient_, uncertainty_coefficient_, average_weight_;  // scalars on the device
   std::optional<std::vector<int64_t>> bucketed_;  // what was frozen when the buckets were made
   std::unique_ptr<dist::GradientBuckets> buckets_;
+  std::shared_ptr<core::GraphPool> graph_pool_;
+  Replayer replayer_;
+  bool avoids_waiting_;  // for the routes of an image
   std::map<PlanKey, Plan> plans_;
   bool replayed_ = false;
-  bool refusal_said_ = false;
 };
 
 }  // namespace codmoe::engine

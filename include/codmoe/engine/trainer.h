@@ -77,9 +77,9 @@ class Trainer {
   std::unique_ptr<RunLock> lock_;         // the leader's, as is the log
   std::unique_ptr<Validator> validator_;  // null without a validation set
   std::unique_ptr<data::BatchSource> batches_;
-  int64_t kept_bytes_;  // of the GPU, by samples that stay there
   model::Detector model_;
   TrainStep step_;
+  Predictor predictor_;  // for validation, and its graphs
   Progress progress_;
   std::unique_ptr<RunLog> log_;
   at::Tensor losses_;  // since the last line of the log, on the device: sum and number of steps that were not left out

@@ -24,6 +24,9 @@ class Validator {
   Validator(const TrainOptions& options, c10::Device device, const Ranks& ranks = {});
   ~Validator();
 
+  /// Bytes of the samples that stay on the device.
+  int64_t kept_bytes() const;
+
   /// The same on all ranks, each of which predicts a part. Where the set is kept, waits for the device at the end
   /// alone, as far as the model's layers don't wait.
   Scores scores(Predictor& predictor) const;

@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
-#include "codmoe/dist/group.h"
 #include <vector>
+#include "codmoe/dist/group.h"
 
 namespace codmoe::metrics {
 
@@ -20,7 +20,12 @@ class BatchScores {
  public:
   /// @param pred_bhw uint8 [B, H, W]: maps of one size; @param mask_bhw uint8 [B, H, W] 0…255, on the same device
   /// @throws c10::Error for other shapes, types or devices
-  void add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw);
+  void add(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw) { add(sums(pred_bhw, mask_bhw), pred_bhw.size(0)); }
+
+  /// What add() adds of a batch, in one row, float64. Nothing waits for it: a captured CUDA graph can hold this.
+  static at::Tensor sums(const at::Tensor& pred_bhw, const at::Tensor& mask_bhw);
+  /// `sums` of so many images.
+  void add(const at::Tensor& sums, int64_t images);
 
   /// Takes in what the other ranks added, on each of them; one may have added nothing.
   void add_up(dist::Group& group);
@@ -35,8 +40,7 @@ class BatchScores {
 
  private:
   int64_t n_ = 0;
-  at::Tensor sums_;        // float64, one a score that is a mean over images
-  at::Tensor curve_sums_;  // float64 [2, 256]: E, F
+  at::Tensor sums_;  // float64: one a score that is a mean over images, then the curves [2, 256] of E and F
 };
 
 /// What score_image calls wFmeasure, of each image: float64 [B].

@@ -10,7 +10,7 @@
 namespace codmoe::moe {
 
 enum class Dispatch {
-  automatic,   ///< `fused` where it can run, else `batched`; in training steps for a CUDA graph else `dense`
+  automatic,   ///< `fused` where it can run, else `batched`, or `dense` in work for a CUDA graph
   sequential,  ///< one sample and one expert at a time: the old way, kept as the baseline
   batched,     ///< every expert once, on the images that chose it; one read of the choices by the host. Of spatial
                ///< routing, an expert's last part is run at its positions alone where that is less work

@@ -62,9 +62,9 @@ class SparseCODMoEImpl : public torch::nn::Module {
   /// Otherwise does nothing.
   void update_balance();
 
-  /// Where `auto` can't run `fused` in training, it takes `dense` instead of `batched` from now on, so that a step can
-  /// be captured in a CUDA graph.
-  void train_without_waiting() { trains_without_waiting_ = true; }
+  /// While this is on, `auto` takes `dense` instead of `batched` where it can't run `fused`, so that a forward can be
+  /// captured in a CUDA graph.
+  void avoid_waiting(bool on) { avoids_waiting_ = on; }
 
   /// Later forwards use this strategy; weights are the same for all.
   void set_dispatch(Dispatch dispatch) { options_.dispatch = dispatch; }
@@ -98,7 +98,7 @@ class SparseCODMoEImpl : public torch::nn::Module {
   Router router_;
   ExpertPool pool_;
   std::shared_ptr<FusedPool> fused_pool_;  // made when first asked for
-  bool waited_for_routes_ = false, trains_without_waiting_ = false;
+  bool waited_for_routes_ = false, avoids_waiting_ = false;
   dist::Group* group_ = nullptr;  // where experts are spread
   at::Tensor load_e_;  // float64 on the device of the first forward; no buffer, since it is zero between steps
 };
