@@ -2,12 +2,15 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/conv2d.h>
 #include <c10/core/GradMode.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include "codmoe/backbone/backbone.h"
+#include "codmoe/ops/bias.h"
 #include "codmoe/ops/layer_norm.h"
 #include "codmoe/ops/linear.h"
 
@@ -25,6 +28,14 @@ inline torch::nn::LayerNorm make_layer_norm(int64_t channels, double eps) {
 
 inline at::Tensor apply_linear(const torch::nn::Linear& layer, const at::Tensor& x) {
   return ops::linear(x, layer->weight, layer->bias);
+}
+
+/// A convolution of [B, C, H, W], whose bias gets its gradient as ops::add_bias says.
+inline at::Tensor apply_conv(const torch::nn::Conv2d& layer, const at::Tensor& x_bchw) {
+  const auto& options = layer->options;
+  const auto padding = std::get<torch::ExpandingArray<2>>(options.padding());
+  return ops::add_bias(at::conv2d(x_bchw, layer->weight, {}, options.stride(), padding, options.dilation()),
+                       layer->bias);
 }
 
 /// x + branch, and its norm in `type`; `branch` may be undefined.

@@ -43,7 +43,8 @@ class PvtEmbedding : public torch::nn::Module {
 
   /// In the weights' type, which the sum over the blocks has under autocast too.
   at::Tensor forward(const at::Tensor& x_bchw) {
-    return add_and_normalize(norm_, to_channels_last(proj_(x_bchw)), {}, norm_->weight.scalar_type()).normed;
+    return add_and_normalize(norm_, to_channels_last(apply_conv(proj_, x_bchw)), {}, norm_->weight.scalar_type())
+        .normed;
   }
 
  private:
@@ -81,8 +82,8 @@ class PvtAttention : public torch::nn::Module {
   at::Tensor reduce(const at::Tensor& x_bhwc) {
     if (sr_.is_empty()) return x_bhwc;
     const auto x_bchw = to_channels_second(x_bhwc);
-    if (!linear_) return normalize(sr_(x_bchw));
-    return at::gelu(normalize(sr_(at::adaptive_avg_pool2d(x_bchw, {pooled_size, pooled_size}))));
+    if (!linear_) return normalize(apply_conv(sr_, x_bchw));
+    return at::gelu(normalize(apply_conv(sr_, at::adaptive_avg_pool2d(x_bchw, {pooled_size, pooled_size}))));
   }
   at::Tensor normalize(const at::Tensor& x_bchw) {
     return add_and_normalize(norm_, to_channels_last(x_bchw), {}, x_bchw.scalar_type()).normed;

@@ -29,7 +29,8 @@ class SwinEmbedding : public torch::nn::Module {
 
   /// In the weights' type, which the sum over the blocks has under autocast too.
   at::Tensor forward(const at::Tensor& x_bchw) {
-    return add_and_normalize(norm_, to_channels_last(proj_(x_bchw)), {}, norm_->weight.scalar_type()).normed;
+    return add_and_normalize(norm_, to_channels_last(apply_conv(proj_, x_bchw)), {}, norm_->weight.scalar_type())
+        .normed;
   }
 
  private:

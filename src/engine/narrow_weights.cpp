@@ -41,19 +41,21 @@ class CopyWeights : public torch::autograd::Function<CopyWeights> {
 
 NarrowWeights::NarrowWeights(model::DetectorImpl& model, c10::Device device, Precision precision) {
   if (!device.is_cuda() || precision != Precision::bfloat16) return;
-  std::unordered_set<const torch::nn::Module*> others;
+  std::unordered_set<const torch::nn::Module*> of_moe;
   for (const auto& layer : model.moe_layers()) {
-    for (const auto& part : layer->modules()) others.insert(part.get());
+    for (const auto& part : layer->modules()) of_moe.insert(part.get());
   }
   for (const auto& part : model.modules()) {
-    if (others.contains(part.get())) continue;
+    if (of_moe.contains(part.get())) continue;
     if (auto* conv = part->as<torch::nn::Conv2dImpl>()) {
       const bool depthwise = conv->options.groups() > 1;
-      if (!depthwise && conv->weight.scalar_type() == at::kFloat) convs_.push_back({&conv->weight, conv->weight});
+      if (depthwise || conv->weight.scalar_type() != at::kFloat) continue;
+      convs_.push_back({&conv->weight, conv->weight});
+      if (conv->bias.defined()) others_.push_back(conv->bias);
     } else if (auto* linear = part->as<torch::nn::LinearImpl>()) {
       if (linear->weight.scalar_type() != at::kFloat) continue;
-      linear_.push_back(linear->weight);
-      if (linear->bias.defined()) linear_.push_back(linear->bias);
+      others_.push_back(linear->weight);
+      if (linear->bias.defined()) others_.push_back(linear->bias);
     }
   }
 }
@@ -66,7 +68,7 @@ void NarrowWeights::use_copies(const std::vector<Conv>& convs) {
 }
 
 NarrowWeights::Scope::Scope(NarrowWeights& weights) : weights_(weights) {
-  if (!weights.linear_.empty()) linear_.emplace(weights.linear_, at::kBFloat16);
+  if (!weights.others_.empty()) others_.emplace(weights.others_, at::kBFloat16);
   std::vector<Conv> trained, frozen;
   int64_t elements = 0;
   for (const auto& conv : weights.convs_) {

@@ -12,7 +12,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "cuda/column_sums.h"
+#include "bias_gradient.h"
 #include "codmoe/ops/narrow_copies.h"
 #include "cuda_call.h"
 #endif
@@ -28,21 +28,6 @@ at::ScalarType product_type(const at::Tensor& x) {
 #ifdef CODMOE_CUDA
 
 namespace {
-
-/// The sum over all but the last dimension, float32.
-at::Tensor bias_gradient(const at::Tensor& grad_nc) {
-  const c10::cuda::CUDAGuard guard(grad_nc.device());
-  const cuda::ColumnSums sums{.x = grad_nc.const_data_ptr(),
-                              .bfloat16 = is_bfloat16(grad_nc),
-                              .rows = grad_nc.size(0),
-                              .columns = grad_nc.size(1)};
-  const auto options = grad_nc.options().dtype(at::kFloat);
-  const auto partial = at::empty({cuda::column_sum_parts(sums), sums.columns}, options);
-  auto total = at::empty({sums.columns}, options);
-  C10_CUDA_CHECK(cuda::column_sums(sums, partial.mutable_data_ptr<float>(), total.mutable_data_ptr<float>(),
-                                   at::cuda::getCurrentCUDAStream().stream()));
-  return total;
-}
 
 /// a · b in float32: of bfloat16 the products' own sums, not rounded in between.
 at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {

@@ -28,7 +28,7 @@ class NarrowWeights {
 
    private:
     NarrowWeights& weights_;
-    std::optional<ops::NarrowCopies> linear_;
+    std::optional<ops::NarrowCopies> others_;
   };
 
  private:
@@ -41,7 +41,7 @@ class NarrowWeights {
   void use_copies(const std::vector<Conv>& convs);
 
   std::vector<Conv> convs_;
-  std::vector<at::Tensor> linear_;
+  std::vector<at::Tensor> others_;  // of linear layers, and biases
 };
 
 }  // namespace codmoe::engine

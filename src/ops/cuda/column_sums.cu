@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "column_sums.h"
+#include "launch.h"
 #include "pairs.cuh"
+#include "previous_kernel.cuh"
 
 namespace codmoe::ops::cuda {
 
@@ -16,6 +18,7 @@ constexpr int64_t kParts = 264;  ///< blocks of the same columns: twice the H100
 __global__ void __launch_bounds__(kLanes* kPartialGroups)
     sum_partials_kernel(const float* partial, int count, int columns, float* sums) {
   __shared__ float shared[kPartialGroups][kLanes];
+  wait_for_previous_kernel();
   const int column = static_cast<int>(blockIdx.x) * kLanes + static_cast<int>(threadIdx.x);
   float sum = 0.0F;
   if (column < columns) {
@@ -37,6 +40,7 @@ template <class T>
 __global__ void __launch_bounds__(kLanes* kGroups)
     column_sums_kernel(const T* x, int64_t rows, int64_t columns, float* partial) {
   __shared__ float2 shared[kGroups][kLanes];
+  allow_next_kernel();
   const int64_t column = 2 * (static_cast<int64_t>(blockIdx.y) * kLanes + threadIdx.x);
   const int64_t step = static_cast<int64_t>(gridDim.x) * kGroups;
   float2 sum{};
@@ -72,9 +76,8 @@ cudaError_t launch(const ColumnSums& sums, int64_t parts, float* partial, cudaSt
 
 cudaError_t sum_partials(const float* partial, int64_t count, int64_t columns, float* sums, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((columns + kLanes - 1) / kLanes);
-  sum_partials_kernel<<<blocks, dim3(kLanes, kPartialGroups), 0, stream>>>(partial, static_cast<int>(count),
-                                                                           static_cast<int>(columns), sums);
-  return cudaGetLastError();
+  return launch_after(sum_partials_kernel, blocks, dim3(kLanes, kPartialGroups), 0, stream, partial,
+                      static_cast<int>(count), static_cast<int>(columns), sums);
 }
 
 int64_t column_sum_parts(const ColumnSums& sums) {

@@ -3,6 +3,7 @@
 
 #include "column_sums.h"
 #include "depthwise_conv.h"
+#include "previous_kernel.cuh"
 #include "quad_grid.cuh"
 #include "quads.cuh"
 
@@ -153,6 +154,7 @@ template <class T, int kKernel, int kStride>
 __global__ void __launch_bounds__(kQuadThreads)
     weight_gradient_kernel(const QuadGrid grid, const DepthwiseConv conv, const Extent in, const Extent out, const T* x,
                            const T* grad_y, float* partial) {
+  allow_next_kernel();
   const QuadPlace place(grid);
   const int tap_row = static_cast<int>(blockIdx.z);
   Quad sums[kKernel]{};

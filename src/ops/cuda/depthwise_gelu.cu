@@ -7,6 +7,7 @@
 #include "gelu.cuh"
 #include "lanes.cuh"
 #include "pairs.cuh"
+#include "previous_kernel.cuh"
 
 namespace codmoe::ops::cuda {
 
@@ -249,6 +250,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kBackwardWarps, kBlocksPerProcessor)
     backward_kernel(const DepthwiseGelu conv, const DepthwiseGradients<T> maps, float* partial) {
   __shared__ float2 shared[kBackwardWarps][32];
+  allow_next_kernel();
   const int channel = channel_of();
   const Taps taps = load_taps(conv.weight, channel);
   const float2 shift = load_pair(conv.x_bias + channel);

@@ -6,6 +6,7 @@
 #include "lanes.cuh"
 #include "layer_norm.h"
 #include "pairs.cuh"
+#include "previous_kernel.cuh"
 #include "warp.cuh"
 
 namespace codmoe::ops::cuda {
@@ -77,6 +78,7 @@ template <class X, class Branch, class Normed, int kPairs>
 __global__ void __launch_bounds__(32 * kWarps)
     backward_kernel(const LayerNorm norm, const LayerNormBackward maps, float* partial) {
   __shared__ float2 shared[kWarps][kMaxChannels / 2];
+  allow_next_kernel();
   const int channels = static_cast<int>(norm.channels);
   float2 weights[kPairs], grad_weight[kPairs], grad_bias[kPairs];
 #pragma unroll

@@ -1,0 +1,19 @@
+#include "codmoe/ops/bias.h"
+
+#include "ops/on_cuda.h"
+
+namespace codmoe::ops {
+namespace {
+
+TEST(AddBiasGpu, AsOnTheCpu) {
+  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    const auto op = [&](const std::vector<at::Tensor>& in) {
+      return std::vector{add_bias(in[0].contiguous(format), in[1])};
+    };
+    for (const int64_t channels : {2, 3, 64, 320})
+      expect_as_on_cpu({op, {test::randn({2, channels, 9, 7}, 1), test::randn({channels}, 2)}, {true, false}});
+  }
+}
+
+}  // namespace
+}  // namespace codmoe::ops
