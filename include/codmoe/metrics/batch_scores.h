@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
-
 #include <vector>
+
 #include "codmoe/dist/group.h"
 
 namespace codmoe::metrics {
