@@ -78,12 +78,7 @@ class Describer {
     to.weight = operands_.filters(from.weight, widths_.groups(from.weight.size(0)), in);
     to.out = widths_.widen(from.weight.size(0));
     to.in = widths_.widen(from.weight.size(1));
-    to.kernel = static_cast<int>(from.weight.size(2));
-    to.dilation = static_cast<int>(from.dilation);
-    to.source = static_cast<int>(from.source);
-    to.source_channel = widths_.widen(from.source_channel);
-    to.target = static_cast<int>(from.target);
-    to.target_channel = widths_.widen(from.target_channel);
+    place_conv(from, widths_, to);
     to.epilogue = epilogue(from.epilogue);
     return to;
   }

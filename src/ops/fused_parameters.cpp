@@ -110,12 +110,7 @@ class Describer {
     to.bias = add(from.epilogue.bias);
     to.in = training_.parameters[to.weight].in;
     to.out = training_.parameters[to.weight].out;
-    to.kernel = static_cast<int>(from.weight.size(2));
-    to.dilation = static_cast<int>(from.dilation);
-    to.source = static_cast<int>(from.source);
-    to.source_channel = widths_.widen(from.source_channel);
-    to.target = static_cast<int>(from.target);
-    to.target_channel = widths_.widen(from.target_channel);
+    place_conv(from, widths_, to);
     add_norm(from.epilogue, norm, to);
     return to;
   }

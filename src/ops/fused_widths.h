@@ -33,6 +33,17 @@ class FusedWidths {
   int64_t given_, widened_;
 };
 
+/// Which maps and channels a convolution goes between, and its taps: the same in both descriptions for the kernels.
+template <class Conv>
+void place_conv(const FusedConv& from, const FusedWidths& widths, Conv& to) {
+  to.kernel = static_cast<int>(from.weight.size(2));
+  to.dilation = static_cast<int>(from.dilation);
+  to.source = static_cast<int>(from.source);
+  to.source_channel = widths.widen(from.source_channel);
+  to.target = static_cast<int>(from.target);
+  to.target_channel = widths.widen(from.target_channel);
+}
+
 /// Why an expert's channels can't be widened, or nothing.
 std::string width_refusal(const FusedExpert& expert, const FusedWidths& widths);
 
