@@ -120,7 +120,10 @@ void NearestForeground::add_site(int32_t column, int32_t row) {
     remember_hidden(last.column, last.row);
     --sites_;
   }
-  if (sites_ == 0) rise = -(run = 1);
+  if (sites_ == 0) {  // nearest from before the first column on
+    rise = -1;
+    run = 1;
+  }
   if (rise >= (width_ - 1) * run) return remember_hidden(column, row);
   envelope_[sites_++] = {column, row, height, 0, weight, rise, run};
 }
@@ -137,7 +140,8 @@ void NearestForeground::go_to(int64_t i) {
   const int16_t* nearest = nearest_row_.data() + row_of_box * box_.width();
   mark_candidates(mask_row(), nearest, hidden_.data(), candidates_.data(), hidden_.size());
   for (std::size_t j = 0; j < candidates_.size(); j += sizeof(uint64_t)) {
-    uint64_t marks = 0;
+    uint64_t marks = 0;  // a byte a column, the first of which comes lowest
+    static_assert(std::endian::native == std::endian::little);
     std::memcpy(&marks, candidates_.data() + j, sizeof marks);
     for (; marks != 0; marks &= marks - 1) {
       const std::size_t column = j + static_cast<std::size_t>(std::countr_zero(marks)) / 8;
