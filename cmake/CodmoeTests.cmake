@@ -64,7 +64,11 @@ endfunction()
 function(codmoe_fuzz_target)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/fuzz/*.cpp")
   add_executable(codmoe-fuzz EXCLUDE_FROM_ALL ${sources} "${PROJECT_SOURCE_DIR}/src/config/yaml.cpp"
-                 "${PROJECT_SOURCE_DIR}/src/report/csv.cpp" "${PROJECT_SOURCE_DIR}/benchmarks/record.cpp")
+                 "${PROJECT_SOURCE_DIR}/benchmarks/record.cpp")
+  foreach(name report/csv report/other_scores engine/saved_state engine/run_log engine/event_file engine/tfevents
+               engine/seed_scores)
+    target_sources(codmoe-fuzz PRIVATE "${PROJECT_SOURCE_DIR}/src/${name}.cpp")
+  endforeach()
   codmoe_configure(codmoe-fuzz tensor)
   target_include_directories(codmoe-fuzz PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src"
                              "${PROJECT_SOURCE_DIR}/tests")

@@ -10,6 +10,7 @@
 #include "codmoe/core/files.h"
 #include "codmoe/nn/weights.h"
 #include "random_state.h"
+#include "saved_state.h"
 
 namespace codmoe::engine {
 
@@ -18,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using core::Json;
 
-constexpr int kFormat = 2;
 constexpr std::string_view kPrefix = "step-";
 constexpr auto kAverageFile = "ema.safetensors";
 
@@ -112,8 +112,10 @@ fs::path CheckpointStore::write_step(const torch::nn::Module& model, const core:
 void CheckpointStore::save(const torch::nn::Module& model, const core::TensorMap& training_state,
                            const WeightAverage* average, const Progress& progress, const Json& config,
                            const std::string& data_fingerprint, int64_t keep_last) const {
-  const Json state = {
-      {"format", kFormat}, {"progress", to_json(progress)}, {"data_fingerprint", data_fingerprint}, {"config", config}};
+  const Json state = {{"format", state_format},
+                      {"progress", to_json(progress)},
+                      {"data_fingerprint", data_fingerprint},
+                      {"config", config}};
   try {
     const auto target = write_step(model, training_state, average, state);
     point_link(folder_ / "last", target.filename());
@@ -209,30 +211,6 @@ fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
 fs::path best_weights(const fs::path& step_folder) {
   const auto average = step_folder / kAverageFile;
   return fs::exists(average) ? average : step_folder / "model.safetensors";
-}
-
-SavedState read_state(const fs::path& step_folder) {
-  const auto file = step_folder / "state.json";
-  try {
-    const auto state = core::parse_json(core::read_file(file), file.string());
-    if (state.at("format").get<int>() != kFormat) {
-      throw core::Error(
-          fmt::format("{}: is of format {}; this program reads {}", file.string(), state.at("format").dump(), kFormat));
-    }
-    const auto& progress = state.at("progress");
-    return {.progress = {.step = progress.at("step"),
-                         .epoch = progress.at("epoch"),
-                         .batch = progress.at("batch"),
-                         .best_metric = progress.at("best_metric"),
-                         .best_score = progress.at("best_score"),
-                         .best_step = progress.at("best_step"),
-                         .since_best = progress.at("since_best"),
-                         .unvalidated = progress.value("unvalidated", false)},
-            .config = state.at("config"),
-            .data_fingerprint = state.at("data_fingerprint")};
-  } catch (const Json::exception& error) {
-    throw core::Error(fmt::format("{}: is damaged: {}", file.string(), error.what()));
-  }
 }
 
 void restore_training_state(const fs::path& step_folder, Optimizer& optimizer, const Ranks& ranks, uint64_t seed) {

@@ -1,6 +1,7 @@
 #include "codmoe/metrics/distance_transform.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "vector_clones.h"
@@ -8,22 +9,7 @@
 namespace codmoe::metrics {
 namespace {
 
-// Whether `middle` is nearest nowhere, its parabola lying above where those of the other two meet.
-template <class Site>
-bool is_hidden(const Site& left, const Site& middle, const Site& right) {
-  const int64_t a = middle.column - left.column;
-  const int64_t b = right.column - middle.column;
-  return (a + b) * middle.height - b * left.height - a * right.height > a * b * (a + b);
-}
-
-// First column from which `next` is strictly nearer than `last`, a site to its left.
-template <class Site>
-int32_t first_nearer(const Site& last, const Site& next) {
-  const auto weight = [](const Site& site) { return static_cast<double>(site.column) * site.column + site.height; };
-  const double doubled = weight(next) - weight(last);
-  // The quotient of two integers this small is rounded to no other integer.
-  return doubled < 0 ? 0 : static_cast<int32_t>(doubled / (2.0 * (next.column - last.column))) + 1;
-}
+using Site = NearestForeground::Site;
 
 Box bounding_box(const uint8_t* mask, int64_t height, int64_t width) {
   Box box{height, 0, width, 0};
@@ -54,14 +40,53 @@ CODMOE_VECTOR_CLONES void nearest_below(const uint8_t* mask, int16_t i, int16_t*
   }
 }
 
+// Written in blocks, past the end of a run of columns that share a site, where the next run overwrites it: most runs
+// are shorter than a block.
+constexpr int32_t block = 8;
+
+template <class Fill>
+__attribute__((always_inline)) inline void fill_runs(std::span<const Site> sites, int32_t width, const Fill& fill) {
+  for (std::size_t k = 0; k < sites.size(); ++k) {
+    const int32_t end = k + 1 < sites.size() ? sites[k + 1].first : width;
+    for (int32_t j = sites[k].first; j < end; j += block) fill(sites[k], j);
+  }
+}
+
+CODMOE_VECTOR_CLONES void fill_squared_distances(std::span<const Site> sites, int32_t width, int32_t* out) {
+  fill_runs(sites, width, [out](const Site& site, int32_t first) {
+    const auto height = static_cast<uint32_t>(site.height);  // of which a block may pass what an int32 holds
+    for (int32_t j = first; j < first + block; ++j) {
+      const auto columns = static_cast<uint32_t>(j - site.column);
+      out[j] = static_cast<int32_t>(columns * columns + height);
+    }
+  });
+}
+
+CODMOE_VECTOR_CLONES void put_zeros(const uint8_t* mask, int32_t* __restrict out, std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) out[j] = mask[j] != 0 ? 0 : out[j];
+}
+
+// Foreground between foreground is nearest to itself alone. A column without foreground has -1 in both.
+CODMOE_VECTOR_CLONES void mark_candidates(const uint8_t* mask, const int16_t* nearest, const int16_t* hidden,
+                                          uint8_t* __restrict out, std::size_t n) {
+  for (std::size_t j = 1; j + 1 < n; ++j) {
+    out[j] = static_cast<uint8_t>((nearest[j] != hidden[j]) & ((mask[j - 1] & mask[j] & mask[j + 1]) ^ 1));
+  }
+  for (const std::size_t j : {std::size_t{0}, n - 1}) out[j] = nearest[j] != hidden[j];
+}
+
 }  // namespace
 
 NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_t width)
-    : width_(static_cast<int32_t>(width)),
+    : mask_(mask),
+      width_(static_cast<int32_t>(width)),
       box_(bounding_box(mask, height, width)),
       nearest_row_(static_cast<std::size_t>(box_.height() * box_.width())),
-      envelope_(static_cast<std::size_t>(box_.width()) + 1),
-      start_(static_cast<std::size_t>(box_.width()) + 1) {
+      hidden_(static_cast<std::size_t>(box_.width()), -1),
+      candidates_((hidden_.size() + 7) / 8 * 8),
+      envelope_(static_cast<std::size_t>(box_.width())),
+      distances_(static_cast<std::size_t>(width + block)),
+      values_(static_cast<std::size_t>(width + block)) {
   const auto n = static_cast<std::size_t>(box_.width());
   const auto out = [&](int64_t i) { return nearest_row_.data() + (i - box_.top) * box_.width(); };
   std::vector<int16_t> seen(n, -1);
@@ -74,61 +99,71 @@ NearestForeground::NearestForeground(const uint8_t* mask, int64_t height, int64_
   }
 }
 
-// By columns of the box; of a row outside it those of its edge.
-const int16_t* NearestForeground::nearest_rows(int32_t i) const {
-  return nearest_row_.data() + (std::clamp<int64_t>(i, box_.top, box_.bottom - 1) - box_.top) * box_.width();
-}
-
-void NearestForeground::collect_sites(int32_t i) {
-  const int16_t* nearest = nearest_rows(i);
-  const auto left = static_cast<int32_t>(box_.left);
-  const auto width = static_cast<int32_t>(box_.width());
-  std::size_t n = 0;
-  for (int32_t j = 0; j < width; ++j) {
-    const int32_t row = nearest[j];
-    const bool enclosed = row == i && j > 0 && j + 1 < width && nearest[j - 1] == i && nearest[j + 1] == i;
-    envelope_[n] = {left + j, row, (row - i) * (row - i)};
-    n += row >= 0 && !enclosed ? 1 : 0;  // an enclosed pixel is nearest to itself alone
+// A pixel's cell of the Voronoi diagram is convex: where this row lies between the two, it doesn't reach past it.
+void NearestForeground::remember_hidden(int32_t column, int32_t row) {
+  if (upwards_ ? row > row_ : row < row_) {
+    hidden_[static_cast<std::size_t>(column - box_.left)] = static_cast<int16_t>(row);
   }
-  sites_ = n;
 }
 
-void NearestForeground::drop_hidden_sites() {
-  std::size_t n = 0;
-  for (std::size_t k = 0; k < sites_; ++k) {
-    const Site site = envelope_[k];
-    while (n > 1 && is_hidden(envelope_[n - 2], envelope_[n - 1], site)) --n;
-    envelope_[n++] = site;
+// Removes those that it leaves nearest nowhere. All numbers are integers that a double holds exactly.
+void NearestForeground::add_site(int32_t column, int32_t row) {
+  const int32_t height = (row - row_) * (row - row_);
+  const double weight = static_cast<double>(column) * column + height;
+  double rise = 0;
+  double run = 0;
+  while (sites_ > 0) {
+    const Site& last = envelope_[sites_ - 1];
+    rise = weight - last.weight;
+    run = 2.0 * (column - last.column);
+    if (rise * last.run > last.rise * run) break;
+    remember_hidden(last.column, last.row);
+    --sites_;
   }
-  sites_ = n;
-  for (std::size_t k = 1; k < n; ++k) start_[k] = std::min(first_nearer(envelope_[k - 1], envelope_[k]), width_);
-  start_[n] = width_;
+  if (sites_ == 0) {  // nearest from before the first column on
+    rise = -1;
+    run = 1;
+  }
+  if (rise >= (width_ - 1) * run) return remember_hidden(column, row);
+  envelope_[sites_++] = {column, row, height, 0, weight, rise, run};
 }
 
-void NearestForeground::row(int64_t i, int32_t* index, int32_t* squared_distance, bool onwards) {
-  const auto here = static_cast<int32_t>(i);
-  if (onwards) {
-    for (std::size_t k = 0; k < sites_; ++k) {
-      const int32_t rows = envelope_[k].row - here;
-      envelope_[k].height = rows * rows;
+void NearestForeground::go_to(int64_t i) {
+  const auto row = static_cast<int32_t>(i);
+  if ((row < row_) != upwards_) {
+    upwards_ = row < row_;
+    std::fill(hidden_.begin(), hidden_.end(), int16_t{-1});
+  }
+  row_ = row;
+  sites_ = 0;
+  const int64_t row_of_box = std::clamp<int64_t>(i, box_.top, box_.bottom - 1) - box_.top;
+  const int16_t* nearest = nearest_row_.data() + row_of_box * box_.width();
+  mark_candidates(mask_row(), nearest, hidden_.data(), candidates_.data(), hidden_.size());
+  for (std::size_t j = 0; j < candidates_.size(); j += sizeof(uint64_t)) {
+    uint64_t marks = 0;  // a byte a column, the first of which comes lowest
+    static_assert(std::endian::native == std::endian::little);
+    std::memcpy(&marks, candidates_.data() + j, sizeof marks);
+    for (; marks != 0; marks &= marks - 1) {
+      const std::size_t column = j + static_cast<std::size_t>(std::countr_zero(marks)) / 8;
+      add_site(static_cast<int32_t>(box_.left) + static_cast<int32_t>(column), nearest[column]);
     }
-  } else {
-    collect_sites(here);
   }
-  drop_hidden_sites();
   for (std::size_t k = 0; k < sites_; ++k) {
-    const Site site = envelope_[k];
-    for (int32_t j = start_[k]; j < start_[k + 1]; ++j) {
-      index[j] = site.row * width_ + site.column;
-      squared_distance[j] = (j - site.column) * (j - site.column) + site.height;
-    }
+    envelope_[k].first = static_cast<int32_t>(envelope_[k].rise / envelope_[k].run + 1);
   }
-  if (here < box_.top || here >= box_.bottom) return;
-  const int16_t* nearest = nearest_rows(here);
-  for (auto j = static_cast<int32_t>(box_.left); j < static_cast<int32_t>(box_.right); ++j, ++nearest) {
-    index[j] = *nearest == here ? here * width_ + j : index[j];
-    squared_distance[j] = *nearest == here ? 0 : squared_distance[j];
-  }
+}
+
+std::span<const int32_t> NearestForeground::squared_distances() {
+  fill_squared_distances({envelope_.data(), sites_}, width_, distances_.data());
+  put_zeros(mask_row(), distances_.data() + box_.left, hidden_.size());
+  return {distances_.data(), static_cast<std::size_t>(width_)};
+}
+
+std::span<const uint8_t> NearestForeground::values_of(const uint8_t* image) {
+  fill_runs({envelope_.data(), sites_}, width_, [this, image](const Site& site, int32_t first) {
+    std::memset(values_.data() + first, image[site.row * width_ + site.column], block);
+  });
+  return {values_.data(), static_cast<std::size_t>(width_)};
 }
 
 }  // namespace codmoe::metrics

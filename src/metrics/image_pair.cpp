@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "numpy_mean.h"
+#include "vector_clones.h"
 
 namespace codmoe::metrics {
 namespace {
@@ -17,18 +18,27 @@ int64_t sum(const std::array<int64_t, 256>& counts) {
   return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
 
+CODMOE_VECTOR_CLONES void make_binary(const uint8_t* mask, uint8_t* __restrict out, std::size_t n) {
+  for (std::size_t k = 0; k < n; ++k) out[k] = mask[k] > 128;
+}
+
+// Adds a row of the mask to the sums of its columns, and returns its own.
+CODMOE_VECTOR_CLONES int32_t add_row(const uint8_t* row, int32_t* __restrict columns, std::size_t n) {
+  int32_t sum = 0;
+  for (std::size_t j = 0; j < n; ++j) {
+    columns[j] += row[j];
+    sum += row[j];
+  }
+  return sum;
+}
+
 // Row and column that the quadrants are cut before: the centroid, rounded to even at .5, plus 1.
 std::pair<int64_t, int64_t> cut_after_centroid(const uint8_t* mask, int64_t height, int64_t width) {
   std::vector<int32_t> columns(static_cast<std::size_t>(width));
   int64_t n = 0;
   int64_t row_sum = 0;
   for (int64_t i = 0; i < height; ++i) {
-    const uint8_t* row = mask + i * width;
-    int32_t in_row = 0;
-    for (int64_t j = 0; j < width; ++j) {
-      columns[static_cast<std::size_t>(j)] += row[j];
-      in_row += row[j];
-    }
+    const int32_t in_row = add_row(mask + i * width, columns.data(), columns.size());
     n += in_row;
     row_sum += i * in_row;
   }
@@ -138,8 +148,8 @@ ImagePair make_image_pair(const at::Tensor& pred_hw, const at::Tensor& mask_hw, 
   pair.pred_hw = pred_hw.contiguous();
   pair.mask_hw = at::empty(mask_hw.sizes(), at::kByte);
   const at::Tensor mask = mask_hw.contiguous();
-  std::transform(mask.const_data_ptr<uint8_t>(), mask.const_data_ptr<uint8_t>() + pair.size(),
-                 pair.mask_hw.mutable_data_ptr<uint8_t>(), [](uint8_t m) { return static_cast<uint8_t>(m > 128); });
+  make_binary(mask.const_data_ptr<uint8_t>(), pair.mask_hw.mutable_data_ptr<uint8_t>(),
+              static_cast<std::size_t>(pair.size()));
   count_levels(pair);
   set_values(pair, options.normalize);
   const uint8_t* levels = pair.pred_hw.const_data_ptr<uint8_t>();

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "codmoe/metrics/distance_transform.h"
@@ -48,6 +49,12 @@ CODMOE_VECTOR_CLONES void smaller_within(const uint8_t* mask, const double* own,
   }
 }
 
+// levels[j] = own[j] where the mask is 1
+CODMOE_VECTOR_CLONES void put_own_levels(const uint8_t* mask, const uint8_t* own, uint8_t* __restrict levels,
+                                         std::size_t n) {
+  for (std::size_t j = 0; j < n; ++j) levels[j] ^= static_cast<uint8_t>((own[j] ^ levels[j]) & -mask[j]);
+}
+
 // In an order that doesn't hang on the processor. One sum alone would wait for itself at each term.
 template <class Term>
 double sum_of(std::size_t n, const Term& term) {
@@ -61,43 +68,57 @@ double sum_of(std::size_t n, const Term& term) {
 }
 
 // Sum of the errors at the object's pixels, each the smaller of its own and its neighbourhood's smoothed one, where a
-// background pixel counts with the error of the object's pixel nearest to it. Fed row by row; keeps 7 rows.
+// background pixel counts with the error of the object's pixel nearest to it.
 class ObjectError {
  public:
   ObjectError(const ImagePair& pair, const Box& box)
-      : pair_(pair),
+      : row_size_(pair.width),
         pred_(pair.pred_hw.const_data_ptr<uint8_t>()),
         mask_(pair.mask_hw.const_data_ptr<uint8_t>()),
         box_(box),
+        reach_{std::max<int64_t>(0, box.top - radius), std::min(pair.height, box.bottom + radius),
+               std::max<int64_t>(0, box.left - radius), std::min(pair.width, box.right + radius)},
         width_(static_cast<std::size_t>(box.width())),
+        levels_(static_cast<std::size_t>(reach_.height() * reach_.width())),
         terms_(width_) {
     std::transform(pair.value.begin(), pair.value.end(), error_of_.begin(), [](double v) { return std::abs(v - 1); });
     errors_.fill(std::vector<double>(width_ + 2 * radius));
     smoothed_.fill(std::vector<double>(width_));
   }
 
-  /// @param nearest index of the object's pixel nearest to each pixel of row `i`; not read below the image
-  void add_row(int64_t i, const int32_t* nearest) {
-    if (i < box_.top - radius || i >= box_.bottom + radius) return;
-    if (i < pair_.height) {
-      smooth_along(i, nearest);
-    } else {
-      std::fill(smoothed_[slot(i)].begin(), smoothed_[slot(i)].end(), 0.0);
-    }
-    if (i - radius >= box_.top) sum_ += sum_of_row(i - radius);
+  bool reaches(int64_t i) const { return i >= reach_.top && i < reach_.bottom; }
+
+  /// Once for each row that it reaches, in any order.
+  /// @param nearest the prediction's level at the object's pixel nearest to each background pixel of row `i`
+  void set_row(int64_t i, std::span<const uint8_t> nearest) {
+    std::copy(nearest.begin() + reach_.left, nearest.begin() + reach_.right, levels_of(i));
   }
 
-  double sum() const { return sum_; }
+  double sum() {
+    double sum = 0;
+    for (int64_t i = box_.top - radius; i < box_.bottom + radius; ++i) {
+      if (reaches(i)) {
+        smooth_along(i);
+      } else {
+        std::fill(smoothed_[slot(i)].begin(), smoothed_[slot(i)].end(), 0.0);
+      }
+      if (i >= box_.top + radius) sum += sum_of_row(i - radius);
+    }
+    return sum;
+  }
 
  private:
   static std::size_t slot(int64_t i) { return static_cast<std::size_t>(i + static_cast<int64_t>(taps)) % taps; }
 
-  void smooth_along(int64_t i, const int32_t* nearest) {
+  uint8_t* levels_of(int64_t i) { return levels_.data() + (i - reach_.top) * reach_.width(); }
+
+  void smooth_along(int64_t i) {
+    uint8_t* levels = levels_of(i);
+    const int64_t at = i * row_size_ + box_.left;
+    put_own_levels(mask_ + at, pred_ + at, levels + box_.left - reach_.left, width_);
     double* errors = errors_[slot(i)].data();
-    const int64_t right = std::min(pair_.width, box_.right + radius);
-    for (int64_t j = std::max<int64_t>(0, box_.left - radius); j < right; ++j) {
-      errors[j - box_.left + radius] = error_of_[pred_[nearest[j]]];
-    }
+    double* first = errors + reach_.left - box_.left + radius;
+    std::transform(levels, levels + reach_.width(), first, [this](uint8_t level) { return error_of_[level]; });
     Taps in;
     for (std::size_t k = 0; k < taps; ++k) in[k] = errors + k;
     smooth(in, weights_, smoothed_[slot(i)].data(), width_);
@@ -107,21 +128,22 @@ class ObjectError {
     Taps in;
     for (std::size_t k = 0; k < taps; ++k) in[k] = smoothed_[slot(i - radius + static_cast<int64_t>(k))].data();
     smooth(in, weights_, terms_.data(), width_);
-    smaller_within(mask_ + i * pair_.width + box_.left, errors_[slot(i)].data() + radius, terms_.data(), width_);
+    smaller_within(mask_ + i * row_size_ + box_.left, errors_[slot(i)].data() + radius, terms_.data(), width_);
     return sum_of(width_, [this](std::size_t j) { return terms_[j]; });
   }
 
-  const ImagePair& pair_;
+  int64_t row_size_;
   const uint8_t* pred_;
   const uint8_t* mask_;
   Box box_;
+  Box reach_;  // of the smoothing, within the image
   std::size_t width_;
+  std::vector<uint8_t> levels_;  // [reach]
   std::array<double, taps> weights_ = gaussian();
   std::array<double, 256> error_of_{};              // by grey level, at an object's pixel
   std::array<std::vector<double>, taps> errors_;    // with a margin of `radius` that is 0 outside the image; row i at
   std::array<std::vector<double>, taps> smoothed_;  // slot(i), and the same smoothed along the row
   std::vector<double> terms_;
-  double sum_ = 0;
 };
 
 // By squared distance: weights of errors outside the object, from 1 at its border to 2 far away, half of the way within
@@ -137,7 +159,7 @@ const std::vector<double>& background_weights() {
   return list;
 }
 
-double background_error(const ImagePair& pair, int64_t i, const std::vector<int32_t>& squared_distance) {
+double background_error(const ImagePair& pair, int64_t i, std::span<const int32_t> squared_distance) {
   static const std::vector<double>& weights = background_weights();
   const auto last = static_cast<int32_t>(weights.size() - 1);
   const uint8_t* pred = pair.pred_hw.const_data_ptr<uint8_t>() + i * pair.width;
@@ -152,25 +174,19 @@ double weighted_f_measure(const ImagePair& pair) {
   const auto foreground = static_cast<double>(pair.foreground());
   if (foreground == 0) return 0;
   NearestForeground nearest(pair.mask_hw.const_data_ptr<uint8_t>(), pair.height, pair.width);
-  std::vector<int32_t> index(static_cast<std::size_t>(pair.width));
-  std::vector<int32_t> squared_distance(index.size());
   ObjectError missed(pair, nearest.box());
   double false_alarms = 0;
-  const auto add_background = [&](int64_t i, bool onwards) {
-    nearest.row(i, index.data(), squared_distance.data(), onwards);
-    false_alarms += background_error(pair, i, squared_distance);
+  const auto add_row = [&](int64_t i) {
+    nearest.go_to(i);
+    false_alarms += background_error(pair, i, nearest.squared_distances());
+    if (missed.reaches(i)) missed.set_row(i, nearest.values_of(pair.pred_hw.const_data_ptr<uint8_t>()));
   };
-  // From the object outwards, which is faster.
-  const int64_t first = std::max<int64_t>(0, nearest.box().top - radius);
-  const int64_t last = std::min(pair.height, nearest.box().bottom + radius) - 1;
-  for (int64_t i = first - 1; i >= 0; --i) add_background(i, i < first - 1);
-  for (int64_t i = first; i <= last + radius; ++i) {
-    if (i <= last) add_background(i, false);
-    missed.add_row(i, index.data());
-  }
-  for (int64_t i = last + 1; i < pair.height; ++i) add_background(i, i > last + 1);
-  const double hits = foreground - missed.sum();
-  const double recall = 1 - missed.sum() / foreground;
+  const int64_t middle = (nearest.box().top + nearest.box().bottom) / 2;
+  for (int64_t i = middle; i >= 0; --i) add_row(i);
+  for (int64_t i = middle + 1; i < pair.height; ++i) add_row(i);
+  const double missed_sum = missed.sum();
+  const double hits = foreground - missed_sum;
+  const double recall = 1 - missed_sum / foreground;
   const double precision = hits / (hits + false_alarms + eps);
   return 2 * recall * precision / (recall + precision + eps);
 }

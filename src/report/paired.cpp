@@ -1,24 +1,20 @@
 #include "codmoe/report/paired.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <numeric>
 
 #include "codmoe/core/error.h"
-#include "codmoe/core/files.h"
 #include "codmoe/core/seed.h"
 #include "codmoe/metrics/registry.h"
-#include "codmoe/report/csv.h"
+#include "other_scores.h"
 #include "text.h"
 
 namespace codmoe::report {
 namespace {
 
 constexpr uint64_t sign_changes = 9999;
-
-using ImageName = std::pair<std::string, std::string>;  // dataset, name
 
 std::vector<std::size_t> tested_columns() {
   std::vector<std::size_t> list;
@@ -29,81 +25,32 @@ std::vector<std::size_t> tested_columns() {
   return list;
 }
 
-// The other run's scores, by image in the order of tested_columns().
-class OtherScores {
- public:
-  explicit OtherScores(const std::filesystem::path& path) : path_(path.string()) {
-    const auto rows = parse_csv(core::read_file(path), path_);
-    if (rows.empty()) throw core::Error(fmt::format("{}: is empty", path_));
-    header_ = rows.front();
-    std::string run;
-    for (std::size_t i = 1; i < rows.size(); ++i) add(rows[i], i + 1, run);
-  }
+std::vector<std::string> names_of(const std::vector<std::size_t>& columns) {
+  std::vector<std::string> names;
+  for (const std::size_t column : columns) names.push_back(metrics::columns()[column].name);
+  return names;
+}
 
-  const std::vector<double>* find(const ImageName& name) const {
-    const auto found = images_.find(name);
-    return found == images_.end() ? nullptr : &found->second;
-  }
-
-  /// @throws core::Error unless they are those of the run
-  void check_images(const Evaluation& run) const {
-    std::vector<std::string> missing;
-    std::map<ImageName, bool> expected;
-    for (const DatasetResult& dataset : run.datasets()) {
-      for (const ImageResult& image : dataset.images()) {
-        const ImageName name{dataset.name(), image.item.name};
-        expected[name] = true;
-        if (find(name) == nullptr) missing.push_back(name.first + "/" + name.second);
-      }
-    }
-    std::vector<std::string> extra;
-    for (const auto& [name, scores] : images_) {
-      if (!expected.contains(name)) extra.push_back(name.first + "/" + name.second);
-    }
-    std::string text;
-    if (!missing.empty()) append(text, "; {} images are not in it: {}", missing.size(), list_names(missing, 5));
-    if (!extra.empty()) append(text, "; {} of its images were not scored now: {}", extra.size(), list_names(extra, 5));
-    if (!text.empty()) throw core::Error(fmt::format("{}: must hold the same images{}", path_, text));
-  }
-
- private:
-  std::size_t place_of(const std::string& column) const {
-    const auto found = std::ranges::find(header_, column);
-    if (found == header_.end()) throw core::Error(fmt::format("{}: has no column {}", path_, column));
-    return static_cast<std::size_t>(found - header_.begin());
-  }
-
-  void add(const std::vector<std::string>& row, std::size_t line, std::string& run) {
-    if (row.size() != header_.size()) {
-      throw core::Error(fmt::format("{}: row {} has {} fields, the first {}", path_, line, row.size(), header_.size()));
-    }
-    const std::string& this_run = row[place_of("run")];
-    if (line > 2 && this_run != run) {
-      throw core::Error(fmt::format("{}: holds the runs '{}' and '{}', must be one", path_, run, this_run));
-    }
-    run = this_run;
-    std::vector<double> scores;
-    for (const std::size_t column : tested_columns()) {
-      const std::string& name = metrics::columns()[column].name;
-      scores.push_back(number(row[place_of(name)], line, name));
-    }
-    const ImageName name{row[place_of("dataset")], row[place_of("name")]};
-    if (!images_.emplace(name, std::move(scores)).second) {
-      throw core::Error(fmt::format("{}: row {}: image {} again", path_, line, name.second));
+/// @throws core::Error unless they are those of the run
+void check_images(const std::filesystem::path& path, const ScoresByImage& others, const Evaluation& run) {
+  std::vector<std::string> missing;
+  std::map<ImageName, bool> expected;
+  for (const DatasetResult& dataset : run.datasets()) {
+    for (const ImageResult& image : dataset.images()) {
+      const ImageName name{dataset.name(), image.item.name};
+      expected[name] = true;
+      if (!others.contains(name)) missing.push_back(name.first + "/" + name.second);
     }
   }
-
-  double number(const std::string& text, std::size_t line, const std::string& column) const {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return value;
-    throw core::Error(fmt::format("{}: row {}: {} '{}' must be a number", path_, line, column, text));
+  std::vector<std::string> extra;
+  for (const auto& [name, scores] : others) {
+    if (!expected.contains(name)) extra.push_back(name.first + "/" + name.second);
   }
-
-  std::string path_;
-  std::vector<std::string> header_;
-  std::map<ImageName, std::vector<double>> images_;
-};
+  std::string text;
+  if (!missing.empty()) append(text, "; {} images are not in it: {}", missing.size(), list_names(missing, 5));
+  if (!extra.empty()) append(text, "; {} of its images were not scored now: {}", extra.size(), list_names(extra, 5));
+  if (!text.empty()) throw core::Error(fmt::format("{}: must hold the same images{}", path.string(), text));
+}
 
 double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
@@ -126,14 +73,14 @@ double sign_change_p(const std::vector<double>& differences) {
   return static_cast<double>(as_far) / static_cast<double>(sign_changes + 1);
 }
 
-PairedDifference compare_column(const DatasetResult& dataset, const OtherScores& others, std::size_t column,
+PairedDifference compare_column(const DatasetResult& dataset, const ScoresByImage& others, std::size_t column,
                                 std::size_t place) {
   std::vector<double> ours;
   std::vector<double> theirs;
   std::vector<double> differences;
   for (const ImageResult& image : dataset.images()) {
     const double value = image.values[column];
-    const double other = others.find({dataset.name(), image.item.name})->at(place);
+    const double other = others.at({dataset.name(), image.item.name}).at(place);
     if (std::isnan(value) || std::isnan(other)) continue;
     ours.push_back(value);
     theirs.push_back(other);
@@ -154,11 +101,11 @@ PairedDifference compare_column(const DatasetResult& dataset, const OtherScores&
 }  // namespace
 
 std::vector<PairedDifference> compare_with(const std::filesystem::path& csv, std::span<const Evaluation> runs) {
-  const OtherScores others(csv);
   const std::vector<std::size_t> columns = tested_columns();
+  const ScoresByImage others = read_scores(csv, names_of(columns));
   std::vector<PairedDifference> list;
   for (const Evaluation& run : runs) {
-    others.check_images(run);
+    check_images(csv, others, run);
     for (const DatasetResult& dataset : run.datasets()) {
       for (std::size_t place = 0; place < columns.size(); ++place) {
         list.push_back(compare_column(dataset, others, columns[place], place));

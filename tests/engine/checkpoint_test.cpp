@@ -229,6 +229,23 @@ TEST_F(CheckpointTest, NoCheckpointAndDamagedStateAreErrors) {
   }
 }
 
+TEST_F(CheckpointTest, CountsThatNoRunWritesAreErrors) {
+  save(1);
+  const auto file = step_folder(1) / "state.json";
+  const auto good = core::parse_json(core::read_file(file), file.string());
+  for (const char* key : {"step", "epoch", "batch", "best_step", "since_best"}) {
+    for (const core::Json& value : {core::Json(-2), core::Json(uint64_t{1} << 63), core::Json(int64_t{1} << 40),
+                                    core::Json(1e300), core::Json(1.5), core::Json("1"), core::Json()}) {
+      auto bad = good;
+      bad["progress"][key] = value;
+      core::write_file_atomically(file, bad.dump());
+      EXPECT_THROW(read_state(step_folder(1)), core::Error) << key << " = " << value.dump();
+    }
+  }
+  core::write_file_atomically(file, good.dump());
+  EXPECT_EQ(read_state(step_folder(1)).progress.step, 1);
+}
+
 TEST_F(CheckpointTest, UnwritableFolderIsOneClearError) {
   core::write_file_atomically(folder_ / "checkpoints", "a file where the folder should be");
   EXPECT_THROW(save(1), core::Error);

@@ -35,9 +35,20 @@ std::string some_of(const std::string& bytes, std::mt19937_64& random) {
   return bytes.substr(first, 1 + below(random, most));
 }
 
+/// Another value where a text has a number.
+void replace_number(std::string& bytes, std::mt19937_64& random) {
+  constexpr std::array<const char*, 12> values{
+      "-1", "4294967296", "9223372036854775807", "18446744073709551616", "1e300", "1e-320", "-0.0", "nan", "null", "[]",
+      "{}", "\"\""};
+  const auto first = bytes.find_first_of("0123456789", below(random, bytes.size()));
+  if (first == std::string::npos) return;
+  const auto end = std::min(bytes.find_first_not_of("0123456789.", first), bytes.size());
+  bytes.replace(first, end - first, values[below(random, values.size())]);
+}
+
 void change(std::string& bytes, const std::vector<std::string>& seeds, std::mt19937_64& random) {
   const auto place = below(random, bytes.size() + 1);
-  switch (below(random, 8)) {
+  switch (below(random, 10)) {
     case 0:
       if (!bytes.empty()) bytes[below(random, bytes.size())] ^= static_cast<char>(1 << below(random, 8));
       return;
@@ -56,6 +67,9 @@ void change(std::string& bytes, const std::vector<std::string>& seeds, std::mt19
     case 6:
       bytes.insert(place, some_of(seeds[below(random, seeds.size())], random));
       return;
+    case 7:
+    case 8:
+      return replace_number(bytes, random);
     default:
       if (below(random, 4) == 0) bytes.resize(place);
   }

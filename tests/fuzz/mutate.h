@@ -8,8 +8,8 @@
 
 namespace codmoe::fuzz {
 
-/// One to eight random changes of a seed: bits, bytes, numbers, runs removed, doubled or put in from another seed,
-/// the end cut off.
+/// One to eight random changes of a seed: bits, bytes, numbers (binary or written), runs removed, doubled or put in
+/// from another seed, the end cut off.
 std::string mutate(const std::vector<std::string>& seeds, std::mt19937_64& random);
 
 /// Makes the checksums of a PNG's chunks right again, without which libpng reads none of what was changed. Other bytes

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <iterator>
 #include <opencv2/imgcodecs.hpp>
 
 #include "benchmarks/record.h"
@@ -88,16 +90,19 @@ const std::vector<std::string> csv_seeds{"run,dataset,name,IoU\na,b,c,0.5\n", "\
 }  // namespace
 
 std::vector<FuzzedReader> fuzzed_readers() {
-  return {{"png", pictures(".png"), read_picture},
-          {"jpeg", pictures(".jpg"), read_picture},
-          {"bmp", pictures(".bmp"), read_picture},
-          {"webp", pictures(".webp"), read_picture},
-          {"tiff", pictures(".tiff"), read_picture},
-          {"safetensors", safetensors(), [](const fs::path& file) { core::load_safetensors(file); }},
-          {"yaml", yaml_seeds, read_yaml},
-          {"json", json_seeds(), [](const fs::path& file) { bench::read_records(file); }},
-          {"csv", csv_seeds, [](const fs::path& file) { report::parse_csv(core::read_file(file), file.string()); }},
-          {"list", {"a.jpg\r\n\xEF\xBB\xBF b\n\nc\n"}, [](const fs::path& file) { data::read_list(file); }}};
+  std::vector<FuzzedReader> readers{
+      {"png", pictures(".png"), read_picture},
+      {"jpeg", pictures(".jpg"), read_picture},
+      {"bmp", pictures(".bmp"), read_picture},
+      {"webp", pictures(".webp"), read_picture},
+      {"tiff", pictures(".tiff"), read_picture},
+      {"safetensors", safetensors(), [](const fs::path& file) { core::load_safetensors(file); }},
+      {"yaml", yaml_seeds, read_yaml},
+      {"json", json_seeds(), [](const fs::path& file) { bench::read_records(file); }},
+      {"csv", csv_seeds, [](const fs::path& file) { report::parse_csv(core::read_file(file), file.string()); }},
+      {"list", {"a.jpg\r\n\xEF\xBB\xBF b\n\nc\n"}, [](const fs::path& file) { data::read_list(file); }}};
+  std::ranges::move(run_file_readers(), std::back_inserter(readers));
+  return readers;
 }
 
 }  // namespace codmoe::fuzz

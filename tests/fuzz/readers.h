@@ -16,4 +16,7 @@ struct FuzzedReader {
 
 std::vector<FuzzedReader> fuzzed_readers();
 
+/// Of what runs write and read again: a checkpoint's state.json, metrics.jsonl, the scores of `codmoe-eval --csv`.
+std::vector<FuzzedReader> run_file_readers();
+
 }  // namespace codmoe::fuzz

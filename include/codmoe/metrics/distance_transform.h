@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace codmoe::metrics {
@@ -14,41 +15,57 @@ struct Box {
 };
 
 /// Exact Euclidean feature transform of a mask of 0 and 1, made row by row. Of several nearest foreground pixels the
-/// one in the leftmost column is taken, then the uppermost: the choice of scipy.ndimage.distance_transform_edt. Maurer,
-/// Qi, Raghavan, A linear time algorithm for computing exact Euclidean distance transforms, TPAMI 2003.
+/// one in the leftmost column is taken, then the uppermost: the choice of scipy.ndimage.distance_transform_edt.
+/// Felzenszwalb, Huttenlocher, Distance transforms of sampled functions, Theory of Computing 2012.
 class NearestForeground {
  public:
-  /// @param mask [height, width] row-major with at least one 1; height and width at most 32767
+  /// @param mask [height, width] row-major with at least one 1, read until the end; height and width at most 32767
   NearestForeground(const uint8_t* mask, int64_t height, int64_t width);
 
-  /// Of each pixel of row `i`: the index (row * width + column) of the nearest foreground pixel, and the squared
-  /// distance to it. Both arrays take `width` numbers.
-  /// @param onwards the row before was `i`'s neighbour on the side of all foreground: faster, for what is nearest
-  ///   nowhere in a row is so in all rows further off
-  void row(int64_t i, int32_t* index, int32_t* squared_distance, bool onwards = false);
+  /// Takes row `i`, which what follows is of. Fastest from the middle of the box outwards, for a pixel that is nearest
+  /// nowhere in a row is so in all rows beyond it.
+  void go_to(int64_t i);
+
+  /// To the nearest foreground pixel of each pixel of the row. Valid until the next call.
+  std::span<const int32_t> squared_distances();
+
+  /// What `image` [height, width] has at the nearest foreground pixel of each background pixel of the row; of a
+  /// foreground pixel nothing certain. Valid until the next call.
+  std::span<const uint8_t> values_of(const uint8_t* image);
 
   /// The smallest that holds all foreground: nothing outside it is searched.
   const Box& box() const { return box_; }
 
- private:
   /// The foreground pixel of one column nearest to the row at hand.
   struct Site {
     int32_t column;
     int32_t row;
     int32_t height;  ///< squared distance to it along the column
+    int32_t first;   ///< column from which it is nearest
+    double weight;   ///< column² + height
+    double rise;     ///< rise / run is where its parabola meets that of the site before
+    double run;
   };
 
-  void collect_sites(int32_t i);
-  void drop_hidden_sites();
+ private:
+  void add_site(int32_t column, int32_t row);
+  void remember_hidden(int32_t column, int32_t row);
+  void find_candidates();
+  const uint8_t* mask_row() const { return mask_ + row_ * width_ + box_.left; }
 
-  const int16_t* nearest_rows(int32_t i) const;
-
+  const uint8_t* mask_;
   int32_t width_;
   Box box_;
   std::vector<int16_t> nearest_row_;  ///< of each pixel of the box in its own column; -1 in a column without foreground
+  int32_t row_ = -1;
+  bool upwards_ = false;  ///< from the row before to this one
+  std::vector<int16_t>
+      hidden_;  ///< by column of the box: the row of a pixel that is nearest nowhere from here on, or -1
+  std::vector<uint8_t> candidates_;  ///< by column of the box: whether its nearest pixel may be one of the row's sites
   std::size_t sites_ = 0;
-  std::vector<Site> envelope_;  ///< the first `sites_`: those nearest somewhere in the row, and
-  std::vector<int32_t> start_;  ///< the column from which each is
+  std::vector<Site> envelope_;  ///< the first `sites_`: those nearest somewhere in the row
+  std::vector<int32_t> distances_;
+  std::vector<uint8_t> values_;
 };
 
 }  // namespace codmoe::metrics
