@@ -56,6 +56,7 @@ struct Session::Meeting {
 };
 
 Session::Session(const CommonOptions& common, const std::string& advice, double patience) : device_(common.device) {
+  core::check_device_name(device_);  // whether it is there is asked where one is used
   const auto place = dist::place_from_environment();
   if (!place) return;
   const auto device = device_at(device_, *place);

@@ -30,12 +30,14 @@ inline at::Tensor apply_linear(const torch::nn::Linear& layer, const at::Tensor&
   return ops::linear(x, layer->weight, layer->bias);
 }
 
-/// A convolution of [B, C, H, W], whose bias gets its gradient as ops::add_bias says.
+/// A convolution of [B, C, H, W] with a bias, which gets its gradient as ops::add_bias says, padded by numbers of
+/// zeros.
 inline at::Tensor apply_conv(const torch::nn::Conv2d& layer, const at::Tensor& x_bchw) {
   const auto& options = layer->options;
   const auto padding = std::get<torch::ExpandingArray<2>>(options.padding());
-  return ops::add_bias(at::conv2d(x_bchw, layer->weight, {}, options.stride(), padding, options.dilation()),
-                       layer->bias);
+  return ops::add_bias(
+      at::conv2d(x_bchw, layer->weight, {}, options.stride(), padding, options.dilation(), options.groups()),
+      layer->bias);
 }
 
 /// x + branch, and its norm in `type`; `branch` may be undefined.

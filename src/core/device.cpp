@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <optional>
 
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -24,10 +25,13 @@ namespace codmoe::core {
 
 namespace {
 
-c10::DeviceIndex parse_index(const std::string& text) {
-  const std::string digits = text.size() > 4 ? text.substr(5) : "0";
+/// Of "cuda" or "cuda:N", or nothing for another name.
+std::optional<c10::DeviceIndex> cuda_index(const std::string& text) {
+  if (text == "cuda") return c10::DeviceIndex{0};
+  if (!text.starts_with("cuda:")) return std::nullopt;
+  const auto digits = text.substr(5);
   if (digits.empty() || digits.size() > 2 || digits.find_first_not_of("0123456789") != std::string::npos) {
-    throw UsageError(fmt::format("--device: '{}' is unknown; allowed are auto, cpu, cuda, cuda:N", text));
+    return std::nullopt;
   }
   return static_cast<c10::DeviceIndex>(std::stoi(digits));
 }
@@ -36,13 +40,16 @@ int64_t gpu_count() { return at::hasCUDA() ? static_cast<int64_t>(at::detail::ge
 
 }  // namespace
 
+void check_device_name(const std::string& text) {
+  if (text == "auto" || text == "cpu" || cuda_index(text)) return;
+  throw UsageError(fmt::format("--device: '{}' is unknown; allowed are auto, cpu, cuda, cuda:N", text));
+}
+
 c10::Device parse_device(const std::string& text) {
+  check_device_name(text);
   if (text == "cpu") return c10::kCPU;
   if (text == "auto") return gpu_count() > 0 ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
-  if (text != "cuda" && !text.starts_with("cuda:")) {
-    throw UsageError(fmt::format("--device: '{}' is unknown; allowed are auto, cpu, cuda, cuda:N", text));
-  }
-  const auto index = parse_index(text);
+  const auto index = *cuda_index(text);
   if (index >= gpu_count()) {
     throw UsageError(fmt::format("--device: {} is not there; this machine shows {} CUDA devices", text, gpu_count()));
   }

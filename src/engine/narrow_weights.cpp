@@ -1,6 +1,7 @@
 #include "codmoe/engine/narrow_weights.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -24,6 +25,7 @@ class CopyWeights : public torch::autograd::Function<CopyWeights> {
   }
 
   static variable_list backward(torch::autograd::AutogradContext*, variable_list gradients) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "engine::NarrowWeights: has no second derivative");
     std::vector<at::Tensor> present;
     for (const auto& gradient : gradients) {
       if (gradient.defined()) present.push_back(gradient);
@@ -67,7 +69,11 @@ void NarrowWeights::use_copies(const std::vector<Conv>& convs) {
   for (std::size_t i = 0; i < convs.size(); ++i) *convs[i].member = copies[i];
 }
 
-NarrowWeights::Scope::Scope(NarrowWeights& weights) : weights_(weights) {
+NarrowWeights::PutBack::~PutBack() {
+  for (const auto& conv : convs_) *conv.member = conv.parameter;
+}
+
+NarrowWeights::Scope::Scope(NarrowWeights& weights) : put_back_(weights.convs_) {
   if (!weights.others_.empty()) others_.emplace(weights.others_, at::kBFloat16);
   std::vector<Conv> trained, frozen;
   int64_t elements = 0;
@@ -85,10 +91,6 @@ NarrowWeights::Scope::Scope(NarrowWeights& weights) : weights_(weights) {
   }
   if (!trained.empty()) weights.use_copies(trained);
   if (!frozen.empty()) weights.use_copies(frozen);
-}
-
-NarrowWeights::Scope::~Scope() {
-  for (const auto& conv : weights_.convs_) *conv.member = conv.parameter;
 }
 
 }  // namespace codmoe::engine

@@ -82,8 +82,7 @@ std::string out_of_memory_message(const TrainOptions& options, const StepMemory&
   if (freeing.empty()) return line;
   line += freeing;
   const auto then = std::min(batch, fitting_batch_size(memory, available + kept.all()));
-  if (estimate < less && then > estimate)
-    line += fmt::format("; without them a batch of {} fits", then);
+  if (estimate < less && then > estimate) line += fmt::format("; without them a batch of {} fits", then);
   return line;
 }
 

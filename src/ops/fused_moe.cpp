@@ -33,9 +33,9 @@ FusedResult fused_moe(const at::Tensor&, const FusedRouter&, const std::vector<F
 namespace {
 
 /// The experts as the kernels read them.
-class Describer {
+class InferenceDescriber {
  public:
-  Describer(FusedOperands& operands, const FusedWidths& widths, float root)
+  InferenceDescriber(FusedOperands& operands, const FusedWidths& widths, float root)
       : operands_(operands), widths_(widths), root_(root) {}
 
   cuda::Expert describe(const FusedExpert& from) {
@@ -116,24 +116,25 @@ class Describer {
   float root_;
 };
 
-bool is_bfloat16(const FusedEpilogue& epilogue) {
+/// Whether all its vectors can be read in bfloat16 as they lie.
+bool has_bfloat16_vectors(const FusedEpilogue& epilogue) {
   const auto vectors = {epilogue.gamma, epilogue.beta, epilogue.mean, epilogue.var, epilogue.bias};
   return std::ranges::all_of(vectors, [](const at::Tensor& vector) {
     return !vector.defined() || (vector.scalar_type() == at::kBFloat16 && vector.is_contiguous());
   });
 }
 
-bool is_bfloat16(const FusedExpert& expert) {
-  const auto fits = [](const FusedConv& conv) { return is_bfloat16(conv.epilogue); };
+bool has_bfloat16_vectors(const FusedExpert& expert) {
+  const auto fits = [](const FusedConv& conv) { return has_bfloat16_vectors(conv.epilogue); };
   const auto others = {expert.depthwise,   expert.fusion, expert.gate_reduce,
                        expert.gate_expand, expert.qkv,    expert.proj};
   return std::ranges::all_of(expert.convs, fits) && std::ranges::all_of(others, fits) &&
-         is_bfloat16(expert.attention_norm);
+         has_bfloat16_vectors(expert.attention_norm);
 }
 
 /// Norms and biases in bfloat16 only where every one of them can be read as it lies; copies are float32.
 at::ScalarType vector_type(const std::vector<FusedExpert>& experts, const FusedWidths& widths) {
-  const bool all = std::ranges::all_of(experts, [](const FusedExpert& expert) { return is_bfloat16(expert); });
+  const bool all = std::ranges::all_of(experts, [](const FusedExpert& expert) { return has_bfloat16_vectors(expert); });
   return all && widths.added() == 0 ? at::kBFloat16 : at::kFloat;
 }
 
@@ -187,7 +188,7 @@ FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const
   layer->bfloat16_vectors = vectors == at::kBFloat16;
   const FusedGate gate(widen_router(router, widths));
   layer->router = gate.router;
-  Describer describer(operands, widths, layer->shape.root);
+  InferenceDescriber describer(operands, widths, layer->shape.root);
   for (std::size_t e = 0; e < experts.size(); ++e) layer->experts[e] = describer.describe(experts[e]);
   operands.copy(layer->math, stream);
 

@@ -74,9 +74,9 @@ std::vector<at::Tensor> FusedParameters::make_gradients(cuda::Training& training
 namespace {
 
 /// Describes one expert after the other.
-class Describer {
+class TrainingDescriber {
  public:
-  Describer(FusedParameters& parameters, cuda::Training& training, const FusedWidths& widths)
+  TrainingDescriber(FusedParameters& parameters, cuda::Training& training, const FusedWidths& widths)
       : parameters_(parameters), training_(training), widths_(widths) {}
 
   void describe(const FusedExpert& from, TrainExpert& to) {
@@ -285,7 +285,7 @@ std::string training_form_refusal(const std::vector<FusedExpert>& experts, const
 FusedParameters describe_training(const std::vector<FusedExpert>& experts, const FusedWidths& widths,
                                   cuda::Training& training) {
   FusedParameters parameters;
-  Describer describer(parameters, training, widths);
+  TrainingDescriber describer(parameters, training, widths);
   for (std::size_t e = 0; e < experts.size(); ++e) describer.describe(experts[e], training.experts[e]);
   return parameters;
 }

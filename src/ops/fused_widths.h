@@ -11,8 +11,9 @@
 namespace codmoe::ops {
 
 /// Widens a layer of C channels to the next multiple of 32. Each group of channels that an expert forms (all of x's, a
-/// branch's, an attention head's) grows by the same factor, by channels at its end whose weights are zero; they stay
-/// zero through every operation, so that results and gradients are those of the layer as it was given.
+/// branch's, an attention head's) grows by the same factor, by channels at its end. What a map holds there counts
+/// nowhere (edges leave 1e-3, a gate 0.5): all weights that read or write them are zero, so that results and gradients
+/// are those of the layer as it was given.
 class FusedWidths {
  public:
   explicit FusedWidths(int64_t channels);

@@ -121,6 +121,7 @@ bool takes_kernel(const at::Tensor& x_bchw) {
 
 at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width) {
   TORCH_CHECK(x_bchw.dim() == 4, "resize_bilinear: x must be [B, C, H, W], not ", x_bchw.sizes());
+  TORCH_CHECK(height > 0 && width > 0, "resize_bilinear: to a size above 0, not ", height, " x ", width);
   if (x_bchw.size(2) == height && x_bchw.size(3) == width) return x_bchw;
 #ifdef CODMOE_CUDA
   if (takes_kernel(x_bchw)) return Resize::apply(x_bchw, std::optional<at::Tensor>(), height, width);
@@ -134,6 +135,7 @@ at::Tensor add_resized(const at::Tensor& onto_bchw, const at::Tensor& x_bchw) {
                   onto_bchw.scalar_type() == x_bchw.scalar_type(),
               "add_resized: both must be [B, C, H, W] of one dtype, not ", onto_bchw.sizes(), " and ", x_bchw.sizes());
   const auto height = onto_bchw.size(2), width = onto_bchw.size(3);
+  TORCH_CHECK(height > 0 && width > 0, "add_resized: to a size above 0, not ", height, " x ", width);
 #ifdef CODMOE_CUDA
   if (takes_kernel(x_bchw) && onto_bchw.device() == x_bchw.device())
     return Resize::apply(x_bchw, std::optional(onto_bchw), height, width);

@@ -92,6 +92,7 @@ TEST(EvalCommandLine, WhatMeansNothingIsRefusedInOneLine) {
         {"--checkpoint a --data A=z --scales 9", "--scales must lie between 0.25 and 4"},
         {"--pred x --gt y --tta flip", "--tta needs a checkpoint"},
         {"--pred x --gt y --scales 1,2", "--scales needs a checkpoint"},
+        {"--pred x --gt y --device cudda", "--device: 'cudda' is unknown"},
         {"--data A=z", "name --checkpoint PATH or --pred DIR"}}) {
     const auto result = run_program("codmoe-eval", arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments << ": " << result.output;

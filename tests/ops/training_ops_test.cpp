@@ -61,6 +61,7 @@ TEST(Resize, KeepsWhatHasTheSizeAndRefusesOtherRanks) {
   EXPECT_TRUE(resize_bilinear(x, 3, 4).is_same(x));
   EXPECT_NEAR(resize_bilinear(x, 6, 8).mean().item<double>(), x.mean().item<double>(), 0.2);
   EXPECT_THROW(resize_bilinear(x[0], 6, 8), c10::Error);
+  EXPECT_THROW(resize_bilinear(x, 0, 8), c10::Error);
   const auto onto = test::randn({x.size(0), x.size(1), 6, 8}, 2);
   EXPECT_TRUE(add_resized(onto, x).equal(onto + resize_bilinear(x, 6, 8)));
   EXPECT_THROW(add_resized(onto, x.to(at::kFloat)), c10::Error);

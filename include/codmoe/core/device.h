@@ -12,6 +12,9 @@ namespace codmoe::core {
 /// @throws UsageError for another word or a GPU that is not there.
 c10::Device parse_device(const std::string& text);
 
+/// Without asking for GPUs. @throws UsageError for another word.
+void check_device_name(const std::string& text);
+
 /// "NVIDIA H100 80GB HBM3" or "CPU, 2 threads".
 std::string device_name(const c10::Device& device);
 

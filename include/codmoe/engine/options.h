@@ -22,8 +22,8 @@ constexpr auto enum_names(Precision) {
 }
 
 enum class GraphUse {
-  automatic,  ///< the step is replayed from a CUDA graph where it can be captured
-  off         ///< every kernel is queued anew at every step
+  automatic,  ///< steps, and batches of a validation on the device, are replayed from CUDA graphs where they can be
+  off         ///< every kernel is queued anew each time
 };
 constexpr auto enum_names(GraphUse) {
   return core::names<GraphUse>({{"auto", GraphUse::automatic}, {"off", GraphUse::off}});

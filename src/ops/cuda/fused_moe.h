@@ -21,10 +21,10 @@ enum class Math {
 };
 
 constexpr int kMaxExperts = 8;
-constexpr int kHeads = 8;       ///< of attention
-constexpr int kMaxConvs = 8;    ///< convolutions of one expert before its fusion
-constexpr int kMaxTasks = 128;  ///< kinds of work of one kernel
-constexpr int kSlotMaps = 4;    ///< scratch maps [N, C] of a slot: 0 the branches' results, 1 to 3 their sources
+constexpr int kHeads = 8;         ///< of attention
+constexpr int kMaxConvs = 8;      ///< convolutions of one expert before its fusion
+constexpr int kMaxTasks = 128;    ///< kinds of work of one kernel
+constexpr int kSlotMaps = 4;      ///< scratch maps [N, C] of a slot: 0 the branches' results, 1 to 3 their sources
 constexpr int kChannelStep = 32;  ///< the kernels' channels are a multiple of it
 constexpr int kMaxChannels = 512;
 constexpr std::size_t kSharedBytes = 110 << 10;  ///< shared memory that a block may take; its GPU must have it

@@ -28,8 +28,8 @@ struct Parameter {
   int out_stride = 1, in_stride = 1, tap_stride = 1;
   bool bfloat16 = false;
   bool vector = true;  ///< packed as float [taps, out]: vectors and depthwise filters of training
-  int packed = 0;      ///< weights: elements into TrainingMemory::weights; vectors: floats into ::vectors
-  int reversed = 0;    ///< weights: of [in, taps, out]; depthwise filters: of [mirrored taps, out]; -1: not wanted
+  int packed = 0;    ///< elements into TrainingMemory::weights, of vectors floats into ::vectors; or into PackList::to
+  int reversed = 0;  ///< weights: of [in, taps, out]; depthwise filters: of [mirrored taps, out]; -1: not copied so
   int first_tile = 0;  ///< of the copying, where this parameter's tiles begin
 };
 

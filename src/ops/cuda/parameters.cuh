@@ -10,8 +10,8 @@ namespace codmoe::ops::cuda {
 __device__ inline void store_gradient(const Parameter& parameter, int out, int in, int tap, float value) {
   const int64_t own_out = given_index(parameter.out_groups, out), own_in = given_index(parameter.in_groups, in);
   if (own_out < 0 || own_in < 0) return;
-  const int64_t at = own_out * parameter.out_stride + own_in * parameter.in_stride +
-                     static_cast<int64_t>(tap) * parameter.tap_stride;
+  const int64_t at =
+      own_out * parameter.out_stride + own_in * parameter.in_stride + static_cast<int64_t>(tap) * parameter.tap_stride;
   if (parameter.bfloat16) {
     static_cast<__nv_bfloat16*>(parameter.gradient)[at] = __float2bfloat16(value);
   } else {

@@ -6,7 +6,8 @@ namespace {
 
 constexpr int kTile = 32;  ///< pixels of a block's side
 constexpr int kThreads = 256;
-constexpr int kRun = 8;  ///< neighbouring sums of one thread, each from the one before
+constexpr int kSharedBytesOfAll = 48 << 10;  ///< that every GPU gives a block unasked
+constexpr int kRun = 8;                      ///< neighbouring sums of one thread, each from the one before
 
 /// to[i * step] = sum of from[(i + k) * step] over the window, for kRun neighbours.
 __device__ inline void slide(const float* from, float* to, int step, int window) {
@@ -70,9 +71,10 @@ int shared_bytes(int half) {
 cudaError_t pixel_weights(const PixelWeights& maps, const float* mask, float* result, cudaStream_t stream) {
   const auto tiles = [](int size) { return static_cast<unsigned>((size + kTile - 1) / kTile); };
   const int bytes = shared_bytes(maps.half);
-  const auto error =
-      cudaFuncSetAttribute(weights_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes(kMaxWindow / 2));
-  if (error != cudaSuccess) return error;
+  if (bytes > kSharedBytesOfAll) {
+    const auto error = cudaFuncSetAttribute(weights_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (error != cudaSuccess) return error;
+  }
   const dim3 grid(tiles(maps.width), tiles(maps.height), static_cast<unsigned>(maps.images));
   weights_kernel<<<grid, kThreads, static_cast<std::size_t>(bytes), stream>>>(maps, mask, result);
   return cudaGetLastError();

@@ -11,9 +11,9 @@
 
 namespace codmoe::ops::cuda {
 
-constexpr int kMaxBranches = 4;      ///< convolutions that share one norm of width C
-constexpr int kMaxBatch = 1024;      ///< of training: an expert's slots are listed in shared memory
-constexpr int kNorms = 2;            ///< of an expert: 0 before the fusion (or of attention's input), 1 after it
+constexpr int kMaxBranches = 4;  ///< convolutions that share one norm of width C
+constexpr int kMaxBatch = 1024;  ///< of training: an expert's slots are listed in shared memory
+constexpr int kNorms = 2;        ///< of an expert: 0 before the fusion (or of attention's input), 1 after it
 
 /// A convolution of one expert; parameters are indices into Training::parameters, -1: absent.
 struct TrainConv {
@@ -36,9 +36,10 @@ struct TrainExpert {
   TrainConv fusion;
   Stencil stencil = Stencil::none;
   TrainConv depthwise;
-  int gate_reduce = -1, gate_reduce_bias = -1, gate_expand = -1, gate_expand_bias = -1;  ///< parameters; hidden = C / 4
-  int hidden = 0;                                                                        ///< 0: no gate
-  int heads = 0;  ///< 0: no attention; else kHeads, and only what follows applies
+  int gate_reduce = -1, gate_reduce_bias = -1, gate_expand = -1,
+      gate_expand_bias = -1;  ///< parameters; hidden = C / 4, widened
+  int hidden = 0;             ///< 0: no gate
+  int heads = 0;              ///< 0: no attention; else kHeads, and only what follows applies
   int qkv = -1, qkv_bias = -1, proj = -1, proj_bias = -1;
   TrainConv input_norm;  ///< gamma, beta and running statistics alone; norm 0
 };
