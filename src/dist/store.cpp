@@ -5,6 +5,7 @@
 
 #include <c10/util/Exception.h>
 #include <c10/util/Logging.h>
+#include <mutex>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -21,7 +22,10 @@ constexpr auto* kSameVariables = "are all ranks started, with the same MASTER_AD
 /// the line of a Watch. Who wants the rest sets TORCH_CPP_LOG_LEVEL, PyTorch's own variable.
 void quieten_c10d() {
   constexpr int kFatal = 3;
-  if (!environment_variable("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatal;
+  static std::once_flag done;  // c10d's threads may read it from then on
+  std::call_once(done, [] {
+    if (!environment_variable("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatal;
+  });
 }
 
 c10::intrusive_ptr<c10d::Store> serve_or_reach(const Place& place, std::chrono::seconds timeout) {

@@ -56,7 +56,9 @@ void Vigil::talk() {
     gone = true;
   }
   const std::lock_guard lock(mutex_);
-  lost_ = gone;
+  // A rank 0 that is done has waited for the others as long as it does.
+  const bool expected = own_.stage != Stage::runs || (!place_.agent_store && judge_.is_done(0));
+  if (gone && !expected) end_alone(verdict_on_store("is gone"));
   ended_ = true;
   changed_.notify_all();
 }
@@ -136,9 +138,6 @@ void Vigil::guard() {
       end_alone(verdict_on_store(fmt::format("has not answered for {} s", whole.count())));
     }
   }
-  // A rank 0 that is done has waited for the others as long as it does.
-  const bool expected = own_.stage != Stage::runs || (!place_.agent_store && judge_.is_done(0));
-  if (lost_ && !expected) end_alone(verdict_on_store("is gone"));
 }
 
 Verdict Vigil::verdict_on_store(const std::string& fault) const {

@@ -64,7 +64,7 @@ class Vigil {
   Judge judge_;  // written by talk() alone
   Stage told_ = Stage::runs;
   int64_t rounds_ = 0;
-  bool stop_ = false, lost_ = false, ended_ = false, said_ = false;
+  bool stop_ = false, ended_ = false, said_ = false;
 };
 
 }  // namespace codmoe::dist

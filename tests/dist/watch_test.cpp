@@ -100,7 +100,7 @@ class ThreeRanks {
       Watch watch(place, store, "look at it", limits);
       watch.run([&] { body(watch, place.rank); });
       return 0;
-    } catch (const std::exception&) {
+    } catch (...) {
       return 3;
     }
   }
@@ -169,6 +169,21 @@ TEST(Watch, AFailureIsToldByTheOthersAtOnce) {
   EXPECT_EQ(of_server.rank(0).wait(), 3);
   of_another.expect_end(2, "rank 2 failed: no such image");
   EXPECT_EQ(of_another.rank(2).wait(), 3);
+}
+
+/// Whether this process has logged so.
+bool has_said(const std::string& text) { return test::text_of("/proc/self/fd/2").find(text) != std::string::npos; }
+
+TEST(Watch, ARunThatEndsIsLeftToEnd) {
+  ThreeRanks run([](Watch& watch, int64_t rank) {
+    watch.beat("step 1");
+    if (rank == 1) throw core::Error("no such image");
+    if (rank == 2) ::raise(SIGSTOP);  // the end waits for it, while
+    wait_for([] { return has_said("rank 1 failed"); });
+    throw std::string("not to be caught by run(), so that the watch dies");
+  });
+  EXPECT_EQ(run.rank(0).wait(), 1) << run.rank(0).log();
+  EXPECT_EQ(run.rank(1).wait(), 3) << run.rank(1).log();
 }
 
 TEST(Watch, ANormalEndInAnyOrderBlamesNobody) {
