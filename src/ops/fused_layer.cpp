@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "cuda_call.h"
+
 namespace codmoe::ops {
 
 namespace {
@@ -21,6 +23,11 @@ FusedRouter widen_router(const FusedRouter& router, const FusedWidths& widths) {
   auto widened = router;
   if (widths.added() > 0) widened.weight = at::constant_pad_nd(router.weight, {0, widths.added()});
   return widened;
+}
+
+at::Tensor aligned_channels_last(const at::Tensor& x_bchw) {
+  const auto dense = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
+  return is_aligned(dense) ? dense : dense.clone();
 }
 
 at::Tensor narrow_result(const at::Tensor& y_bchw, const FusedWidths& widths) {

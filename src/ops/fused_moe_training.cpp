@@ -11,8 +11,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
-#include <cstdint>
-
 #include "cuda/train_launch.h"
 #include "fused_layer.h"
 #include "fused_parameters.h"
@@ -36,12 +34,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Channels last, and aligned as the kernels' copies of 16 bytes need it.
-at::Tensor channels_last(const at::Tensor& x_bchw) {
-  const auto dense = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
-  return reinterpret_cast<std::uintptr_t>(dense.const_data_ptr()) % 16 == 0 ? dense : dense.clone();
-}
 
 at::Tensor bytes(std::size_t size, const c10::Device& device) {
   return at::empty({static_cast<int64_t>(size)}, at::TensorOptions(device).dtype(at::kByte));
@@ -83,7 +75,7 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& x_bchw, const at::Tensor&, const at::Tensor&,
                                at::TensorList, const StepPtr& step) {
-    const auto x = channels_last(x_bchw);
+    const auto x = aligned_channels_last(x_bchw);
     const FusedChoice choice(x, step->training.shape.experts, step->training.shape.top_k);
     const auto y = at::empty_like(x);
     auto training = step->training;
@@ -119,7 +111,8 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
     training.choice = choice_of(saved);
     training.router.weight = saved[kGate].const_data_ptr<float>();
 
-    const auto upstream = gradients[0].defined() ? channels_last(gradients[0].to(x.scalar_type())) : at::zeros_like(x);
+    const auto upstream =
+        gradients[0].defined() ? aligned_channels_last(gradients[0].to(x.scalar_type())) : at::zeros_like(x);
     const auto floats = [](const at::Tensor& gradient) {
       return gradient.defined() ? gradient.to(at::kFloat).contiguous() : gradient;
     };

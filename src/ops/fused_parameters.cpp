@@ -238,8 +238,8 @@ std::string expert_refusal(const FusedExpert& expert, const FusedWidths& widths)
   if (depthwise && (expert.convs.size() != 1 || !expert.depthwise.epilogue.gamma.defined() ||
                     expert.depthwise.epilogue.bias.defined()))
     return "has a depthwise convolution of another form";
-  return first_of({norm_refusal(fusion), norm_refusal(expert.depthwise.epilogue), width_refusal(expert, widths),
-                   form_refusal(expert, widths), gate_refusal(expert, channels)});
+  return first_of({norm_refusal(fusion), norm_refusal(expert.depthwise.epilogue), form_refusal(expert, widths),
+                   gate_refusal(expert, channels)});
 }
 
 /// All tensors that training would number.

@@ -9,7 +9,6 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstdint>
 #include <optional>
 
 #include "cuda/resize.h"
@@ -21,8 +20,6 @@ namespace codmoe::ops {
 #ifdef CODMOE_CUDA
 
 namespace {
-
-bool is_aligned(const at::Tensor& x) { return reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % 16 == 0; }
 
 /// Dense and aligned, as the kernels read it.
 at::Tensor dense(const at::Tensor& x) {

@@ -68,9 +68,8 @@ TEST_P(FusedGpu, RandomShapes) {
   }
 }
 
-/// The smallest, and those of EfficientNet-Lite0, 2 and 3 and of EdgeNeXt-Small at stride 32.
 TEST_P(FusedGpu, ChannelsThatAreNoMultipleOf32) {
-  for (const int64_t dim : {8, 24, 112, 120, 136, 304}) {
+  for (const auto dim : kWidenedChannels) {
     SCOPED_TRACE(dim);
     for (const auto& name : MoeOptions().experts) {
       SCOPED_TRACE(name);

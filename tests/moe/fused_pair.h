@@ -3,6 +3,8 @@
 
 #include <ATen/Context.h>
 
+#include <array>
+
 #include "moe/layer_run.h"
 #include "support/cuda.h"
 
@@ -36,6 +38,10 @@ class KindTest : public testing::TestWithParam<Kind> {
  private:
   bool before_ = false;
 };
+
+/// Channels that the kernels widen: the smallest, and those of EfficientNet-Lite0, 2 and 3 and of EdgeNeXt-Small at
+/// stride 32.
+constexpr std::array<int64_t, 6> kWidenedChannels{8, 24, 112, 120, 136, 304};
 
 /// Leaves NaN in the memory that the next tensors get.
 inline void poison() {

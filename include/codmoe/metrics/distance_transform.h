@@ -59,9 +59,10 @@ class NearestForeground {
   std::vector<int16_t> nearest_row_;  ///< of each pixel of the box in its own column; -1 in a column without foreground
   int32_t row_ = -1;
   bool upwards_ = false;  ///< from the row before to this one
-  std::vector<int16_t>
-      hidden_;  ///< by column of the box: the row of a pixel that is nearest nowhere from here on, or -1
-  std::vector<uint8_t> candidates_;  ///< by column of the box: whether its nearest pixel may be one of the row's sites
+  // By column of the box: the row of a pixel that is nearest nowhere from here on, or -1; and whether the nearest pixel
+  // may be one of the row's sites.
+  std::vector<int16_t> hidden_;
+  std::vector<uint8_t> candidates_;
   std::size_t sites_ = 0;
   std::vector<Site> envelope_;  ///< the first `sites_`: those nearest somewhere in the row
   std::vector<int32_t> distances_;
