@@ -5,6 +5,7 @@
 #ifdef CODMOE_CUDA
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 
 #include "codmoe/core/device.h"
 #include "codmoe/core/error.h"
+#include "cuda/fill_nodes.h"
 #endif
 
 namespace codmoe::core {
@@ -64,7 +66,7 @@ SideStream::SideStream(c10::Device device)
                  : nullptr) {}
 
 struct CudaGraph::Captured {
-  at::cuda::CUDAGraph graph;
+  at::cuda::CUDAGraph graph{/*keep_graph=*/true};  // or it couldn't be changed before it is instantiated
 };
 
 void CudaGraph::end_failed_capture() {
@@ -96,6 +98,8 @@ CudaGraph::CudaGraph(c10::Device device, const std::function<void()>& work, cons
     throw;
   }
   captured_->graph.capture_end();
+  C10_CUDA_CHECK(cuda::fill_by_kernels(captured_->graph.raw_cuda_graph()));
+  captured_->graph.instantiate();
 }
 
 void CudaGraph::replay() { captured_->graph.replay(); }

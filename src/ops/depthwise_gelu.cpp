@@ -48,7 +48,7 @@ class DepthwiseGelu : public torch::autograd::Function<DepthwiseGelu> {
     const auto& x_bhwc = saved[0];
     const c10::cuda::CUDAGuard guard(x_bhwc.device());
     const auto conv = describe(x_bhwc, saved[1], saved[2], saved[3]);
-    const auto grad_y = gradients[0].to(x_bhwc.scalar_type()).contiguous();
+    const auto grad_y = aligned(gradients[0].to(x_bhwc.scalar_type()));
     auto grad_x = at::empty_like(x_bhwc);
     const auto options = x_bhwc.options().dtype(at::kFloat);
     const auto partial = at::empty({cuda::depthwise_gelu_parts(conv), cuda::kDepthwiseSums, conv.channels}, options);
@@ -92,7 +92,7 @@ at::Tensor depthwise_gelu(const at::Tensor& x_bhwc, const at::Tensor& x_bias_c, 
 #ifdef CODMOE_CUDA
   const auto type = product_type(x_bhwc);
   if (x_bhwc.is_cuda() && is_kernel_type(type) && channels % 64 == 0 && x_bhwc.numel() > 0) {
-    const auto x = x_bhwc.to(type).contiguous(), weight = state.weight.to(at::kFloat).contiguous();
+    const auto x = aligned(x_bhwc.to(type)), weight = state.weight.to(at::kFloat).contiguous();
     const auto x_bias = x_bias_c.to(at::kFloat), bias = state.bias.to(at::kFloat);
     const bool keep = torch::autograd::compute_requires_grad(x, x_bias, weight, bias);
     return DepthwiseGelu::apply(x, x_bias, weight, bias, keep);

@@ -25,11 +25,6 @@ FusedRouter widen_router(const FusedRouter& router, const FusedWidths& widths) {
   return widened;
 }
 
-at::Tensor aligned_channels_last(const at::Tensor& x_bchw) {
-  const auto dense = x_bchw.contiguous(at::MemoryFormat::ChannelsLast);
-  return is_aligned(dense) ? dense : dense.clone();
-}
-
 at::Tensor narrow_result(const at::Tensor& y_bchw, const FusedWidths& widths) {
   if (widths.added() == 0) return y_bchw;
   return y_bchw.narrow(1, 0, widths.given()).contiguous(at::MemoryFormat::ChannelsLast);

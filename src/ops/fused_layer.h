@@ -15,9 +15,6 @@ FusedRouter widen_router(const FusedRouter& router, const FusedWidths& widths);
 /// The given channels of the kernels' result, channels last. Differentiable.
 at::Tensor narrow_result(const at::Tensor& y_bchw, const FusedWidths& widths);
 
-/// Dense in channels last, and aligned as the kernels' copies of 16 bytes need it.
-at::Tensor aligned_channels_last(const at::Tensor& x_bchw);
-
 /// Of widened x.
 cuda::Shape fused_shape(const at::Tensor& x_bchw, const FusedWidths& widths, int64_t experts, int64_t top_k);
 

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "cuda/moe_launch.h"
+#include "cuda_call.h"
 #include "fused_layer.h"
 #include "fused_operands.h"
 #include "fused_widths.h"
@@ -176,7 +177,7 @@ FusedResult fused_moe(const at::Tensor& x_bchw, const FusedRouter& router, const
   const at::NoGradGuard no_grad;
   const c10::cuda::CUDAGuard guard(x_bchw.device());
   const FusedWidths widths(x_bchw.size(1));
-  const auto x = aligned_channels_last(widen_images(x_bchw, widths));
+  const auto x = aligned(widen_images(x_bchw, widths), at::MemoryFormat::ChannelsLast);
   const auto stream = at::cuda::getCurrentCUDAStream(x.get_device()).stream();
   const auto vectors = vector_type(experts, widths);
   FusedOperands operands(x, vectors);

@@ -12,6 +12,7 @@
 #include <torch/custom_class.h>
 
 #include "cuda/train_launch.h"
+#include "cuda_call.h"
 #include "fused_layer.h"
 #include "fused_parameters.h"
 #endif
@@ -75,7 +76,7 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& x_bchw, const at::Tensor&, const at::Tensor&,
                                at::TensorList, const StepPtr& step) {
-    const auto x = aligned_channels_last(x_bchw);
+    const auto x = aligned(x_bchw, at::MemoryFormat::ChannelsLast);
     const FusedChoice choice(x, step->training.shape.experts, step->training.shape.top_k);
     const auto y = at::empty_like(x);
     auto training = step->training;
@@ -111,8 +112,9 @@ class TrainingFunction : public torch::autograd::Function<TrainingFunction> {
     training.choice = choice_of(saved);
     training.router.weight = saved[kGate].const_data_ptr<float>();
 
-    const auto upstream =
-        gradients[0].defined() ? aligned_channels_last(gradients[0].to(x.scalar_type())) : at::zeros_like(x);
+    const auto upstream = gradients[0].defined()
+                              ? aligned(gradients[0].to(x.scalar_type()), at::MemoryFormat::ChannelsLast)
+                              : at::zeros_like(x);
     const auto floats = [](const at::Tensor& gradient) {
       return gradient.defined() ? gradient.to(at::kFloat).contiguous() : gradient;
     };

@@ -21,12 +21,6 @@ namespace codmoe::ops {
 
 namespace {
 
-/// Dense and aligned, as the kernels read it.
-at::Tensor dense(const at::Tensor& x) {
-  auto contiguous = x.contiguous();
-  return is_aligned(contiguous) ? contiguous : contiguous.clone();
-}
-
 /// The gradient of resizing axis `axis` (a dimension in the order of memory) from `from` positions.
 at::Tensor axis_backward(const at::Tensor& grad, int64_t axis, int64_t from) {
   if (grad.size(axis) == from) return grad;
@@ -101,10 +95,10 @@ class Resize : public torch::autograd::Function<Resize> {
     const auto height = context->saved_data["height"].toInt(), width = context->saved_data["width"].toInt();
     // One axis after the other, as the map lies in memory.
     if (gradients[0].suggest_memory_format() == at::MemoryFormat::ChannelsLast) {
-      const auto grad_bhwc = dense(gradients[0].permute({0, 2, 3, 1}));
+      const auto grad_bhwc = aligned(gradients[0].permute({0, 2, 3, 1}));
       return {axis_backward(axis_backward(grad_bhwc, 2, width), 1, height).permute({0, 3, 1, 2}), onto, {}, {}};
     }
-    return {axis_backward(axis_backward(dense(gradients[0]), 3, width), 2, height), onto, {}, {}};
+    return {axis_backward(axis_backward(aligned(gradients[0]), 3, width), 2, height), onto, {}, {}};
   }
 };
 

@@ -1,5 +1,7 @@
 #include "codmoe/ops/depthwise_gelu.h"
 
+#include <tuple>
+
 #include "ops/on_cuda.h"
 
 namespace codmoe::ops {
@@ -24,6 +26,21 @@ INSTANTIATE_TEST_SUITE_P(Shapes, DepthwiseGeluGpu,
                                          std::vector<int64_t>{3, 22, 22, 64}, std::vector<int64_t>{2, 45, 23, 64},
                                          std::vector<int64_t>{1, 2, 4, 2048}, std::vector<int64_t>{1, 88, 88, 64},
                                          std::vector<int64_t>{1, 23, 6, 192}));
+
+/// The kernels copy 16 bytes at a time.
+TEST(DepthwiseGeluMisalignedGpu, AsOnTheCpu) {
+  const std::vector<int64_t> shape{2, 9, 7, 64};
+  const auto count = c10::multiply_integers(shape);
+  const auto op = [&](const std::vector<at::Tensor>& in) {
+    const auto& [flat, bias] = std::tie(in[0], in[1]);
+    const auto y = depthwise_gelu(flat.narrow(0, 1, count).view(shape), bias, {in[2], in[3]});
+    return std::vector{at::cat({at::zeros({1}, y.options()), y.flatten()})};  // so that y's gradient is misaligned too
+  };
+  expect_as_on_cpu(
+      {op,
+       {test::randn({count + 1}, 1), test::randn({64}, 2), test::randn({64, 1, 3, 3}, 3), test::randn({64}, 4)},
+       {true, false, false, false}});
+}
 
 /// A width that the kernels don't take goes another way.
 INSTANTIATE_TEST_SUITE_P(OtherWidth, DepthwiseGeluGpu, testing::Values(std::vector<int64_t>{2, 5, 6, 48}));
