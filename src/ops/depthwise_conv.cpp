@@ -45,7 +45,7 @@ class DepthwiseConv : public torch::autograd::Function<DepthwiseConv> {
     const c10::cuda::CUDAGuard guard(x_bchw.device());
     const auto shape = context->saved_data["shape"].toIntVector();
     const auto conv = describe(x_bchw, weight, shape[0], {shape[1], shape[2], shape[3], shape[4]});
-    const auto grad_y = gradients[0].to(x_bchw.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto grad_y = aligned(gradients[0].to(x_bchw.scalar_type()), at::MemoryFormat::ChannelsLast);
     const auto stream = at::cuda::getCurrentCUDAStream().stream();
     at::Tensor grad_x, grad_weight;
     if (context->needs_input_grad(0)) {
@@ -89,7 +89,7 @@ bool takes_kernel(const at::Tensor& x_bchw, const at::Tensor& weight, int64_t st
   const bool has_output = x_bchw.size(2) + border.top + border.bottom >= kernel &&
                           x_bchw.size(3) + border.left + border.right >= kernel && x_bchw.numel() > 0;
   return x_bchw.is_cuda() && is_kernel_type(product_type(x_bchw)) && (kernel == 3 || kernel == 5) &&
-         (stride == 1 || stride == 2) && x_bchw.size(1) % 4 == 0 && has_output &&
+         (stride == 1 || stride == 2) && x_bchw.size(1) % 8 == 0 && has_output &&
          x_bchw.numel() / x_bchw.size(1) <= std::numeric_limits<int32_t>::max() / 4 &&
          x_bchw.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
@@ -106,7 +106,8 @@ at::Tensor depthwise_conv(const at::Tensor& x_bchw, const at::Tensor& weight, in
   TORCH_CHECK(weight.device() == x_bchw.device(), "depthwise_conv: the weight must be on ", x_bchw.device());
 #ifdef CODMOE_CUDA
   if (takes_kernel(x_bchw, weight, stride, border)) {
-    return DepthwiseConv::apply(x_bchw.to(product_type(x_bchw)), weight.to(at::kFloat).contiguous(), stride, border);
+    return DepthwiseConv::apply(aligned(x_bchw.to(product_type(x_bchw)), at::MemoryFormat::ChannelsLast),
+                                weight.to(at::kFloat).contiguous(), stride, border);
   }
 #endif
   return convolve_with_border(x_bchw, weight, /*bias=*/{}, stride, border, /*dilation=*/1, /*groups=*/x_bchw.size(1));

@@ -27,11 +27,26 @@ TEST_P(DepthwiseConvGpu, AsOnTheCpu) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, DepthwiseConvGpu,
     testing::Values(ConvCase{{2, 16, 7, 9}, 3, 1, {1, 1, 1, 1}}, ConvCase{{2, 16, 8, 10}, 3, 2, {0, 1, 0, 1}},
-                    ConvCase{{2, 28, 9, 11}, 3, 2, {1, 1, 1, 1}}, ConvCase{{3, 96, 13, 6}, 5, 1, {2, 2, 2, 2}},
+                    ConvCase{{2, 24, 9, 11}, 3, 2, {1, 1, 1, 1}}, ConvCase{{3, 96, 13, 6}, 5, 1, {2, 2, 2, 2}},
                     ConvCase{{3, 144, 12, 14}, 5, 2, {1, 2, 1, 2}}, ConvCase{{3, 96, 13, 15}, 5, 2, {2, 2, 2, 2}},
-                    ConvCase{{1, 1152, 5, 5}, 5, 1, {2, 2, 2, 2}}, ConvCase{{2, 260, 6, 5}, 3, 1, {0, 2, 2, 0}},
+                    ConvCase{{1, 1152, 5, 5}, 5, 1, {2, 2, 2, 2}}, ConvCase{{2, 264, 6, 5}, 3, 1, {0, 2, 2, 0}},
                     ConvCase{{1, 8, 1, 1}, 3, 1, {1, 1, 1, 1}}, ConvCase{{1, 8, 2, 2}, 5, 2, {1, 2, 1, 2}},
-                    ConvCase{{2, 12, 40, 37}, 3, 2, {0, 1, 1, 1}}, ConvCase{{8, 64, 88, 88}, 5, 1, {2, 2, 2, 2}}));
+                    ConvCase{{2, 40, 40, 37}, 3, 2, {0, 1, 1, 1}}, ConvCase{{8, 64, 88, 88}, 5, 1, {2, 2, 2, 2}},
+                    ConvCase{{40, 32, 36, 34}, 3, 1, {1, 1, 1, 1}}, ConvCase{{33, 240, 19, 18}, 5, 2, {1, 2, 1, 2}},
+                    ConvCase{{37, 672, 22, 22}, 5, 1, {2, 2, 2, 2}}));
+/// A width that the kernels don't take goes another way.
+INSTANTIATE_TEST_SUITE_P(OtherWidth, DepthwiseConvGpu, testing::Values(ConvCase{{2, 12, 9, 11}, 3, 2, {0, 1, 1, 1}}));
+
+/// The kernels copy 16 bytes at a time.
+TEST(DepthwiseConvMisalignedGpu, AsOnTheCpu) {
+  const auto op = [&](const std::vector<at::Tensor>& in) {
+    const auto x_bchw = in[0].narrow(0, 1, 2 * 6 * 5 * 16).view({2, 6, 5, 16}).permute({0, 3, 1, 2});
+    const auto y_bhwc = depthwise_conv(x_bchw, in[1], 1, {1, 1, 1, 1}).permute({0, 2, 3, 1});
+    return std::vector{
+        at::cat({at::zeros({1}, y_bhwc.options()), y_bhwc.flatten()})};  // its gradient is misaligned too
+  };
+  expect_as_on_cpu({op, {test::randn({2 * 6 * 5 * 16 + 1}, 1), test::randn({16, 1, 3, 3}, 2)}, {true, true}});
+}
 
 TEST(DepthwiseConvGpu, GradientsOfWhatIsAskedFor) {
   if (!test::has_cuda()) GTEST_SKIP() << "no CUDA device";

@@ -8,7 +8,7 @@
 namespace codmoe::ops::cuda {
 
 /// x [batch, height, width, channels] -> y [batch, out_height, out_width, channels], float32 or bfloat16; channels a
-/// multiple of 4. Zeros stand around x: `top` rows above, `left` columns before.
+/// multiple of 8; aligned to 16 bytes. Zeros stand around x: `top` rows above, `left` columns before.
 struct DepthwiseConv {
   int64_t batch, height, width, out_height, out_width, channels;
   int kernel;  ///< 3 or 5
