@@ -25,7 +25,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, DepthwiseGeluGpu,
                          testing::Values(std::vector<int64_t>{1, 1, 1, 64}, std::vector<int64_t>{2, 7, 5, 128},
                                          std::vector<int64_t>{3, 22, 22, 64}, std::vector<int64_t>{2, 45, 23, 64},
                                          std::vector<int64_t>{1, 2, 4, 2048}, std::vector<int64_t>{1, 88, 88, 64},
-                                         std::vector<int64_t>{1, 23, 6, 192}));
+                                         std::vector<int64_t>{1, 23, 6, 192}, std::vector<int64_t>{5, 49, 10, 24},
+                                         std::vector<int64_t>{40, 9, 22, 320}));
 
 /// The kernels copy 16 bytes at a time.
 TEST(DepthwiseGeluMisalignedGpu, AsOnTheCpu) {
@@ -43,7 +44,7 @@ TEST(DepthwiseGeluMisalignedGpu, AsOnTheCpu) {
 }
 
 /// A width that the kernels don't take goes another way.
-INSTANTIATE_TEST_SUITE_P(OtherWidth, DepthwiseGeluGpu, testing::Values(std::vector<int64_t>{2, 5, 6, 48}));
+INSTANTIATE_TEST_SUITE_P(OtherWidth, DepthwiseGeluGpu, testing::Values(std::vector<int64_t>{2, 5, 6, 12}));
 
 }  // namespace
 }  // namespace codmoe::ops

@@ -12,7 +12,7 @@ struct DepthwiseState {
 };
 
 /// gelu(conv(x + x_bias) + bias) for x [B, H, W, C] and x_bias [C] (the bias of the linear layer before, whose gradient
-/// is summed on the way): the shape of x, in product_type(x). On CUDA (float32 and bfloat16, C a multiple of 64) one
+/// is summed on the way): the shape of x, in product_type(x). On CUDA (float32 and bfloat16, C a multiple of 8) one
 /// kernel forward and two backward, for which x and the activation's slope are kept; sums are in float32 and the same
 /// on every run.
 /// @throws c10::Error for other shapes; on CUDA for a second derivative.

@@ -1,8 +1,7 @@
 #include "depthwise_conv.h"
 
-#include <type_traits>
-
 #include "depthwise_conv_spread.h"
+#include "depthwise_shapes.h"
 #include "depthwise_units.cuh"
 
 namespace codmoe::ops::cuda {
@@ -33,14 +32,16 @@ struct Filter {
 template <class T, int kKernel, int kStride, bool kMirrored>
 __global__ void __launch_bounds__(32 * kUnitWarps<T>)
     convolve_kernel(const DepthwiseConv conv, const Extent in, const Strips strips, const T* x, T* y) {
-  using Rows = InputRows<T, kKernel, kStride, kAhead<kStride>>;
+  constexpr int kInputs = (kUnitColumns - 1) * kStride + kKernel;
+  using Rows = RowRing<T, kInputs, kKernel + kAhead<kStride> * kStride>;
   __shared__ typename Rows::Slots slots[kUnitWarps<T>];
   const int64_t number =
       (static_cast<int64_t>(blockIdx.x) * kUnitWarps<T> + warp_of()) * kWarpUnits + lane_of() / kUnitLanes;
   const Extent& out = strips.extent;
   const Place place(strips, static_cast<int>(number % out.units()), number / out.units());
-  Rows rows(UnitCopier<T, Rows::kColumns>(x, in, place, place.column * kStride - conv.left),
-            place.row * kStride - conv.top, slots[warp_of()]);
+  const int first = place.row * kStride - conv.top;
+  Rows rows(x, in, place, first, place.column * kStride - conv.left,
+            min(in.height, first + (place.rows - 1) * kStride + kKernel), slots[warp_of()]);
 #pragma unroll
   for (int i = 0; i < kAhead<kStride>; ++i) {
     rows.ask(i == 0 ? kKernel : kStride);
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(32 * kUnitWarps<T>)
     for (int tap_row = 0; tap_row < kKernel; ++tap_row) {
       const auto& inputs = rows[tap_row];
 #pragma unroll
-      for (int column = 0; column < Rows::kColumns; ++column) {
+      for (int column = 0; column < kInputs; ++column) {
         const float2 input = inputs.pair(column);
 #pragma unroll
         for (int i = 0; i < kUnitColumns; ++i) {
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(32 * kUnitWarps<T>)
         }
       }
     }
-    rows.advance();
+    rows.drop(kStride);
     if (row >= place.rows) continue;
 #pragma unroll
     for (int i = 0; i < kUnitColumns; ++i) {
@@ -87,6 +88,9 @@ cudaError_t launch(const DepthwiseConv& conv, const Extent& in, const Extent& ou
       <<<blocks, 32 * kUnitWarps<T>, 0, stream>>>(conv, in, strips, static_cast<const T*>(x), static_cast<T*>(y));
   return cudaGetLastError();
 }
+
+Extent input_of(const DepthwiseConv& conv) { return {conv.height, conv.width, conv.channels}; }
+Extent output_of(const DepthwiseConv& conv) { return {conv.out_height, conv.out_width, conv.channels}; }
 
 /// As a convolution of grad_y that gives grad_x; of stride 1.
 DepthwiseConv mirrored(const DepthwiseConv& conv) {

@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "depthwise_conv_spread.h"
+#include "depthwise_shapes.h"
 #include "depthwise_units.cuh"
 #include "quad_grid.cuh"
 #include "quads.cuh"
@@ -119,7 +120,7 @@ __global__ void __launch_bounds__(kQuadThreads)
 
 cudaError_t depthwise_conv_spread(const DepthwiseConv& conv, const void* grad_y, void* grad_x, cudaStream_t stream) {
   const QuadGrid grid(conv.channels);
-  const Extent in = input_of(conv), out = output_of(conv);
+  const Extent in(conv.height, conv.width, conv.channels), out(conv.out_height, conv.out_width, conv.channels);
   const dim3 blocks = grid.grid(grid.blocks(item_count(in, conv.batch), 2, kBlocks));
   return with_types(conv, [&](auto type, auto kernel, auto) {
     using T = std::remove_pointer_t<decltype(type)>;

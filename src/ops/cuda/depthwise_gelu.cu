@@ -1,6 +1,6 @@
 #include "depthwise_gelu.h"
 
-#include "depthwise_strips.cuh"
+#include "depthwise_gelu_rows.cuh"
 #include "gelu.cuh"
 
 namespace codmoe::ops::cuda {
@@ -10,9 +10,9 @@ namespace {
 constexpr int kAhead = 2;  ///< rows on their way
 
 /// Adds a row of inputs, which begins a column further left than the results, to the results of three rows.
-__device__ void add_row(const Taps& taps, const float2 (&inputs)[kStripInputs], ThreeRows& results) {
+__device__ void add_row(const Taps& taps, const float2 (&inputs)[kGeluInputs], ThreeRows& results) {
 #pragma unroll
-  for (int i = 0; i < kStripColumns; ++i) {
+  for (int i = 0; i < kUnitColumns; ++i) {
 #pragma unroll
     for (int tap = 0; tap < 3; ++tap) {
       add_product(results.above[i], taps.at[2][tap], inputs[i + tap]);
@@ -24,9 +24,9 @@ __device__ void add_row(const Taps& taps, const float2 (&inputs)[kStripInputs], 
 
 /// A row of GELU's values, and of its slopes unless `slope` is null, of `count` columns.
 template <class T>
-__device__ void store_row(const float2 (&results)[kStripColumns], int count, int64_t channels, T* y, T* slope) {
+__device__ void store_row(const float2 (&results)[kUnitColumns], int count, int channels, T* y, T* slope) {
 #pragma unroll
-  for (int i = 0; i < kStripColumns; ++i) {
+  for (int i = 0; i < kUnitColumns; ++i) {
     if (i >= count) continue;
     const auto first = gelu_and_slope(results[i].x), second = gelu_and_slope(results[i].y);
     store_pair(y + i * channels, {first.value, second.value});
@@ -35,48 +35,50 @@ __device__ void store_row(const float2 (&results)[kStripColumns], int count, int
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * kStripWarps) forward_kernel(const DepthwiseGelu conv, T* y, T* slope) {
-  __shared__ RowSlot<T> slots[kStripWarps][kAhead + 1];
-  const int64_t number = static_cast<int64_t>(block_number(conv)) * kStripWarps + warp_of();
-  if (number >= strip_count(conv)) return;
-  const Strip strip = strip_at(conv, number);
-  const int channel = first_channel(conv) + 2 * lane_of(), end = strip.row + strip.rows;
-  const int columns = static_cast<int>(conv.width) - strip.column;
-  const RowCopier<T> copier(conv, strip);
-  auto& ring = slots[warp_of()];
+__global__ void __launch_bounds__(32 * kUnitWarps<T>)
+    forward_kernel(const DepthwiseGelu conv, const Strips strips, T* y, T* slope) {
+  using Rows = RowRing<T, kGeluInputs, 1 + kAhead>;
+  __shared__ typename Rows::Slots slots[kUnitWarps<T>];
+  const int64_t number =
+      (static_cast<int64_t>(blockIdx.x) * kUnitWarps<T> + warp_of()) * kWarpUnits + lane_of() / kUnitLanes;
+  const Extent& extent = strips.extent;
+  const Place place(strips, static_cast<int>(number % extent.units()), number / extent.units());
+  Rows rows(static_cast<const T*>(conv.x), extent, place, place.row - 1, place.column - 1,
+            min(extent.height, place.row + place.rows + 1), slots[warp_of()]);
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
-    copier.copy(static_cast<const T*>(conv.x), strip.row - 1 + i, ring[i]);
+    rows.ask();
     commit_copies();
   }
-  const ShiftedRow shifted(conv, strip);
-  const Taps taps = load_taps(conv.weight, channel);
-  const float2 bias = load_pair(conv.bias + channel);
+  const Shift shift(conv.x_bias, extent, place);
+  const Taps taps = load_taps(conv.weight, place.channel);
+  const float2 bias = load_pair(conv.bias + place.channel);
   ThreeRows results(bias);
-  int slot = 0, free = kAhead;
-  int64_t to =
-      strip.image + (static_cast<int64_t>(strip.row - 2) * conv.width + strip.column) * conv.channels + channel;
-  for (int row = strip.row - 1; row <= end; ++row, to += conv.width * conv.channels) {
+  int64_t to = place.offset(extent, place.row - 2, place.column);
+  for (int row = -1; row <= strips.rows; ++row, to += extent.width * extent.channels) {
     wait_for_copies<kAhead - 1>();
     __syncwarp();  // the other lanes' copies are there, and the slot to be filled has been read by all
-    if (row + kAhead <= end) copier.copy(static_cast<const T*>(conv.x), row + kAhead, ring[free]);
+    rows.ask();
     commit_copies();
-    float2 inputs[kStripInputs];
-    shifted.load(ring[slot], row, inputs);
+    float2 inputs[kGeluInputs];
+    shift.load(rows[0], place.row + row, inputs);
+    rows.drop(1);
     add_row(taps, inputs, results);
-    if (row > strip.row)
-      store_row(results.above, columns, conv.channels, y + to, slope == nullptr ? slope : slope + to);
+    if (row > 0 && row <= place.rows) {
+      store_row(results.above, extent.width - place.column, extent.channels, y + to,
+                slope == nullptr ? slope : slope + to);
+    }
     results.move_up(bias);
-    slot = next_slot<kAhead + 1>(slot);
-    free = next_slot<kAhead + 1>(free);
   }
 }
 
 template <class T>
 cudaError_t launch(const DepthwiseGelu& conv, void* y, void* slope, cudaStream_t stream) {
-  const auto blocks = (strip_count(conv) + kStripWarps - 1) / kStripWarps * channel_groups(conv);
-  forward_kernel<T><<<static_cast<unsigned>(blocks), 32 * kStripWarps, 0, stream>>>(conv, static_cast<T*>(y),
-                                                                                    static_cast<T*>(slope));
+  const auto strips = strips_of(conv);
+  constexpr int together = kUnitWarps<T> * kWarpUnits;
+  const auto blocks = static_cast<unsigned>((strips.count * strips.extent.units() + together - 1) / together);
+  forward_kernel<T>
+      <<<blocks, 32 * kUnitWarps<T>, 0, stream>>>(conv, strips, static_cast<T*>(y), static_cast<T*>(slope));
   return cudaGetLastError();
 }
 

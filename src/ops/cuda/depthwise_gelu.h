@@ -7,8 +7,8 @@
 
 namespace codmoe::ops::cuda {
 
-/// Maps [batch, height, width, channels], float32 or bfloat16; channels a multiple of 64. Zeros stand around the map
-/// after x_bias is added.
+/// Maps [batch, height, width, channels], float32 or bfloat16; channels a multiple of 8; aligned to 16 bytes. Zeros
+/// stand around the map after x_bias is added.
 struct DepthwiseGelu {
   int64_t batch, height, width, channels;
   bool bfloat16;

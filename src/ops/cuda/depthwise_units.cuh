@@ -3,9 +3,10 @@
 // of inputs come through shared memory, asked for before they are used, without a register each.
 #pragma once
 
-#include <type_traits>
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
 
-#include "depthwise_conv.h"
 #include "lanes.cuh"
 #include "mma.cuh"
 #include "pairs.cuh"
@@ -21,6 +22,10 @@ constexpr int kUnitColumns = 4;
 struct Extent {
   int height, width, channels;
 
+  Extent(int64_t of_height, int64_t of_width, int64_t of_channels)
+      : height(static_cast<int>(of_height)),
+        width(static_cast<int>(of_width)),
+        channels(static_cast<int>(of_channels)) {}
   __host__ __device__ int units() const { return channels / kUnitChannels; }
 };
 
@@ -67,100 +72,108 @@ struct UnitRow {
   __device__ float2 pair(int column) const { return load_pair(&at[column][2 * lane_of()]); }
 };
 
-/// Copies rows of kColumns columns, from `column` on, into shared memory: a lane takes every fourth chunk of its unit.
-template <class T, int kColumns>
-class UnitCopier {
+/// Rows of kColumns columns, one after the other: those at work, and those on their way. Zeros stand outside the map.
+template <class T, int kColumns, int kCount>
+class RowRing {
  public:
-  __device__ UnitCopier(const T* map, const Extent& extent, const Place& place, int column)
-      : from_(map + place.offset(extent, 0, column) - 2 * (lane_of() % kUnitLanes)),
-        height_(place.rows > 0 ? extent.height : 0),
-        width_(extent.width),
-        channels_(extent.channels),
-        column_(column) {}
+  using Slots = UnitRow<T, kColumns>[kCount];
 
-  /// Without waiting; zeros stand outside the map.
-  __device__ void copy(int row, UnitRow<T, kColumns>& to) const {
-    const bool inside = row >= 0 && row < height_;
-    const T* from = from_ + static_cast<int64_t>(row) * width_ * channels_;
+  /// From `row` and `column` on, which may lie outside; rows from `end` on are zeros.
+  __device__ RowRing(const T* map, const Extent& extent, const Place& place, int row, int column, int end, Slots& slots)
+      : from_(map + place.offset(extent, row, column) - 2 * (lane_of() % kUnitLanes)),
+        row_step_(extent.width * extent.channels),
+        channels_(extent.channels),
+        row_(row),
+        end_(place.rows > 0 ? end : 0),
+        column_(column),
+        width_(extent.width),
+        slots_(slots) {}
+
+  /// Copies a row more, without waiting: a lane takes every fourth chunk of its unit.
+  __device__ void ask() {
+    auto& slot = slots_[next_];
+    const bool inside = row_ >= 0 && row_ < end_;
 #pragma unroll
     for (int first = 0; first < kColumns * kChunks; first += kUnitLanes) {
       const int number = first + lane_of() % kUnitLanes, i = number / kChunks, part = number % kChunks * kPart;
       if (i >= kColumns) continue;
-      const bool present = inside && column_ + i >= 0 && column_ + i < width_;
-      copy_chunk(shared_address(&to.at[i][lane_of() / kUnitLanes * kUnitChannels + part]), from + i * channels_ + part,
-                 present);
+      copy_chunk(shared_address(&slot.at[i][lane_of() / kUnitLanes * kUnitChannels + part]),
+                 from_ + i * channels_ + part, inside && column_ + i >= 0 && column_ + i < width_);
     }
+    from_ += row_step_;
+    ++row_;
+    next_ = after(next_, 1);
   }
+  __device__ void ask(int rows) {
+    for (int i = 0; i < rows; ++i) ask();
+  }
+
+  /// A row after the first one at work.
+  __device__ const UnitRow<T, kColumns>& operator[](int row) const { return slots_[after(first_, row)]; }
+  __device__ void drop(int rows) { first_ = after(first_, rows); }
 
  private:
   static constexpr int kPart = kChunkBytes / static_cast<int>(sizeof(T));  ///< channels of a chunk
   static constexpr int kChunks = kUnitChannels / kPart;                    ///< of a column
 
-  const T* from_;  ///< the unit's first column in row 0
-  int height_, width_, channels_;
-  int column_;
-};
+  __device__ static int after(int slot, int rows) { return slot + rows < kCount ? slot + rows : slot + rows - kCount; }
 
-/// The rows that a row of results of a convolution reads, and those on their way for the next kAhead.
-template <class T, int kKernel, int kStride, int kAhead>
-class InputRows {
- public:
-  static constexpr int kColumns = (kUnitColumns - 1) * kStride + kKernel;
-  static constexpr int kSlots = kKernel + kAhead * kStride;
-  using Slots = UnitRow<T, kColumns>[kSlots];
-
-  /// `row`: the first that is read.
-  __device__ InputRows(const UnitCopier<T, kColumns>& copier, int row, Slots& slots)
-      : copier_(copier), slots_(slots), next_row_(row) {}
-
-  /// For one row of results more; the first of a strip needs kKernel rows.
-  __device__ void ask(int rows) {
-    for (int i = 0; i < rows; ++i) {
-      copier_.copy(next_row_++, slots_[next_slot_]);
-      next_slot_ = after(next_slot_, 1);
-    }
-  }
-  __device__ void advance() { slot_ = after(slot_, kStride); }
-
-  __device__ const UnitRow<T, kColumns>& operator[](int tap_row) const { return slots_[after(slot_, tap_row)]; }
-
- private:
-  __device__ static int after(int slot, int count) {
-    return slot + count < kSlots ? slot + count : slot + count - kSlots;
-  }
-
-  UnitCopier<T, kColumns> copier_;
+  const T* from_;  ///< the unit's first column in the next row
+  int row_step_, channels_;
+  int row_, end_, column_, width_;
   Slots& slots_;
-  int next_row_;
-  int next_slot_ = 0, slot_ = 0;
+  int next_ = 0, first_ = 0;
 };
 
 /// Warps of a block, so that their rows fit in the shared memory that need not be asked for.
 template <class T>
 constexpr int kUnitWarps = sizeof(T) == 2 ? 4 : 2;
 
-/// Calls `launch` with a null pointer of the maps' type, the kernel's size and the stride as constants.
-template <class T, class Launch>
-cudaError_t with_shape(const DepthwiseConv& conv, Launch&& launch) {
-  using std::integral_constant;
-  T* const type = nullptr;
-  if (conv.kernel == 3) {
-    return conv.stride == 1 ? launch(type, integral_constant<int, 3>(), integral_constant<int, 1>())
-                            : launch(type, integral_constant<int, 3>(), integral_constant<int, 2>());
+/// How strips are shared out where sums over all of them are wanted: a group of four lanes keeps its unit, and takes
+/// every `step`th strip of it.
+template <class T>
+struct Sharing {
+  static constexpr int kBlockGroups = kUnitWarps<T> * kWarpUnits;
+  int units, blocks, step;
+
+  Sharing(const Strips& strips, int64_t most_blocks) : units(strips.extent.units()) {
+    const int even = units / std::gcd(units, kBlockGroups);  // blocks whose groups are a multiple of the units
+    const int64_t wanted = std::min<int64_t>(most_blocks, strips.count * units / kBlockGroups);
+    blocks = even * static_cast<int>(std::max<int64_t>(1, wanted / even));
+    step = blocks * kBlockGroups / units;
   }
-  return conv.stride == 1 ? launch(type, integral_constant<int, 5>(), integral_constant<int, 1>())
-                          : launch(type, integral_constant<int, 5>(), integral_constant<int, 2>());
-}
+  /// Groups of a block with the same unit are summed up by the block.
+  __host__ __device__ bool sums_in_block() const { return units < kBlockGroups; }
+  /// How many partial sums there are of each channel.
+  int64_t parts() const { return sums_in_block() ? blocks : step; }
+};
 
-template <class Launch>
-cudaError_t with_types(const DepthwiseConv& conv, Launch&& launch) {
-  return conv.bfloat16 ? with_shape<__nv_bfloat16>(conv, launch) : with_shape<float>(conv, launch);
-}
+/// A group of four lanes in a grid of that kind.
+template <class T>
+struct Group {
+  int of_block, unit, first_strip;
+  int64_t part;
+  bool writes;  ///< its unit's partial sum
 
-inline Extent extent_of(int64_t height, int64_t width, int64_t channels) {
-  return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(channels)};
-}
-inline Extent input_of(const DepthwiseConv& conv) { return extent_of(conv.height, conv.width, conv.channels); }
-inline Extent output_of(const DepthwiseConv& conv) { return extent_of(conv.out_height, conv.out_width, conv.channels); }
+  __device__ explicit Group(const Sharing<T>& sharing) : of_block(warp_of() * kWarpUnits + lane_of() / kUnitLanes) {
+    const int number = static_cast<int>(blockIdx.x) * Sharing<T>::kBlockGroups + of_block;
+    unit = number % sharing.units;
+    first_strip = number / sharing.units;
+    part = sharing.sums_in_block() ? static_cast<int64_t>(blockIdx.x) : first_strip;
+    writes = !sharing.sums_in_block() || of_block < sharing.units;
+  }
+
+  /// The unit's partial sum, where this group writes; called by the whole block.
+  __device__ float2 sum(const Sharing<T>& sharing, float2 own, float2 (*shared)[kUnitLanes]) const {
+    if (!sharing.sums_in_block()) return own;
+    const int lane = lane_of() % kUnitLanes;
+    __syncthreads();
+    shared[of_block][lane] = own;
+    __syncthreads();
+    float2 total{};
+    for (int other = of_block; other < Sharing<T>::kBlockGroups; other += sharing.units) total += shared[other][lane];
+    return total;
+  }
+};
 
 }  // namespace codmoe::ops::cuda
