@@ -36,6 +36,7 @@ function(codmoe_tests)
     list(FILTER sources EXCLUDE REGEX "_gpu_test\\.cpp$")
     if(name IN_LIST modules)
       codmoe_test(${name} "${sources}" codmoe_${name})
+      target_include_directories(codmoe-${name}-tests PRIVATE "${PROJECT_SOURCE_DIR}/src")  # the module's own headers
     elseif(name STREQUAL "bench")  # of benchmarks/
       codmoe_test(bench "${sources}" codmoe_bench_cases)
     elseif(name STREQUAL "architecture")  # reads sources alone

@@ -164,8 +164,8 @@ std::string fused_moe_refusal(const at::Tensor& x_bchw, const std::vector<FusedE
   if (experts.size() > cuda::kMaxExperts)
     return fmt::format("{} experts are more than {}", experts.size(), cuda::kMaxExperts);
   for (std::size_t e = 0; e < experts.size(); ++e) {
-    const auto refusal = width_refusal(experts[e], widths);
-    if (!refusal.empty()) return fmt::format("expert {} {}", e, refusal);
+    for (const auto& refusal : {size_refusal(experts[e], widths), width_refusal(experts[e], widths)})
+      if (!refusal.empty()) return fmt::format("expert {} {}", e, refusal);
   }
   return "";
 }

@@ -16,8 +16,8 @@ namespace {
 using cuda::TrainConv;
 using cuda::TrainExpert;
 
-int widened_size(int64_t size, const cuda::Groups& groups) {
-  return static_cast<int>(size) / groups.given * groups.width;
+int16_t widened_size(int64_t size, const cuda::Groups& groups) {
+  return parameter_size(size / groups.given * groups.width);
 }
 
 }  // namespace
@@ -37,7 +37,7 @@ cuda::Parameter fused_parameter(const at::Tensor& value, const cuda::Groups& out
     parameter.in_groups = in;
     parameter.in = widened_size(value.size(1), in);
     parameter.in_stride = static_cast<int>(value.stride(1));
-    parameter.taps = static_cast<int>(value.size(2) * value.size(3));
+    parameter.taps = parameter_size(value.size(2) * value.size(3));
     parameter.tap_stride = static_cast<int>(value.stride(3));
   }
   return parameter;

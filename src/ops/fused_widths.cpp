@@ -1,7 +1,7 @@
-#ifdef CODMOE_CUDA
 #include "fused_widths.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/TypeCast.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +17,17 @@ namespace {
 
 bool is_branch(const FusedConv& conv) { return conv.target == 0; }
 
+/// Of the channels as the kernels see them, and the taps.
+int64_t largest_size(const at::Tensor& weight, const FusedWidths& widths) {
+  return std::max<int64_t>(
+      {widths.widen(weight.size(0)), widths.widen(weight.size(1)), weight.size(2) * weight.size(3)});
+}
+
 }  // namespace
+
+int16_t parameter_size(int64_t size) { return c10::checked_convert<int16_t>(size, "int16_t"); }
+
+cuda::Groups FusedWidths::groups(int64_t width) const { return {parameter_size(width), parameter_size(widen(width))}; }
 
 cuda::Groups FusedWidths::fusion_input(const FusedExpert& expert) const {
   if (added() == 0) return groups(given_);
@@ -42,5 +52,16 @@ std::string width_refusal(const FusedExpert& expert, const FusedWidths& widths) 
   return "";
 }
 
+static_assert(3 * cuda::kMaxChannels <= cuda::kMaxSize, "attention's qkv has so many filters");
+
+std::string size_refusal(const FusedExpert& expert, const FusedWidths& widths) {
+  const auto is_large = [&](const FusedConv& conv) {
+    return conv.weight.defined() && largest_size(conv.weight, widths) > cuda::kMaxSize;
+  };
+  const auto others = {expert.depthwise,   expert.fusion, expert.gate_reduce,
+                       expert.gate_expand, expert.qkv,    expert.proj};
+  if (std::ranges::none_of(expert.convs, is_large) && std::ranges::none_of(others, is_large)) return "";
+  return fmt::format("has a weight of more than {} channels or taps", cuda::kMaxSize);
+}
+
 }  // namespace codmoe::ops
-#endif  // CODMOE_CUDA

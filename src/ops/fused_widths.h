@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "codmoe/ops/fused_moe.h"
-#include "cuda/parameter.h"
+#include "cuda/groups.h"
 
 namespace codmoe::ops {
+
+/// A size as the kernels' parameters hold it. @throws std::exception where it is above cuda::kMaxSize.
+int16_t parameter_size(int64_t size);
 
 /// Widens a layer of C channels to the next multiple of 32. Each group of channels that an expert forms (all of x's, a
 /// branch's, an attention head's) grows by the same factor, by channels at its end. What a map holds there counts
@@ -26,7 +29,7 @@ class FusedWidths {
   bool fits(int64_t width) const { return width * widened_ % given_ == 0; }
   int widen(int64_t width) const { return static_cast<int>(width * widened_ / given_); }
   /// A dimension of groups of `width` channels.
-  cuda::Groups groups(int64_t width) const { return {static_cast<int>(width), widen(width)}; }
+  cuda::Groups groups(int64_t width) const;
   /// The groups that an expert's fusion reads: its branches, or all channels where nothing is widened.
   cuda::Groups fusion_input(const FusedExpert& expert) const;
 
@@ -47,5 +50,8 @@ void place_conv(const FusedConv& from, const FusedWidths& widths, Conv& to) {
 
 /// Why an expert's channels can't be widened, or nothing.
 std::string width_refusal(const FusedExpert& expert, const FusedWidths& widths);
+
+/// Why the sizes of an expert's weights can't be told to the kernels, or nothing.
+std::string size_refusal(const FusedExpert& expert, const FusedWidths& widths);
 
 }  // namespace codmoe::ops

@@ -6,7 +6,9 @@
 
 #include "codmoe/ops/band_split.h"
 #include "codmoe/ops/batch_norm_act.h"
+#include "codmoe/ops/bias.h"
 #include "codmoe/ops/edges.h"
+#include "codmoe/ops/resize.h"
 #include "codmoe/ops/routing.h"
 #include "support/gradcheck.h"
 
@@ -63,6 +65,40 @@ TEST(OpGradients, BatchNormAct) {
         return test::TensorMap{{"y", batch_norm_act(x, mask, state, Activation::gelu)}};
       };
       EXPECT_TRUE(test::gradcheck(function, {{"x", x}, {"weight", weight}, {"bias", bias}}, {.full = true}));
+    }
+  }
+}
+
+/// Each gradient alone, and both.
+const std::vector<std::vector<bool>> kWanted = {{true, false}, {false, true}, {true, true}};
+
+test::TensorMap wanted_leaves(const std::vector<at::Tensor>& inputs, const std::vector<bool>& wanted) {
+  test::TensorMap leaves;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (wanted[i]) leaves[fmt::format("input {}", i)] = inputs[i].requires_grad_();
+  }
+  return leaves;
+}
+
+TEST(OpGradients, AddBias) {
+  for (const auto& wanted : kWanted) {
+    SCOPED_TRACE(fmt::format("{}", fmt::join(wanted, ", ")));
+    for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+      const auto y = test::randn({2, 4, 3, 2}, 7).contiguous(format), bias = test::randn({4}, 8);
+      const auto leaves = wanted_leaves({y, bias}, wanted);
+      EXPECT_TRUE(test::gradcheck([&] { return test::TensorMap{{"sum", add_bias(y, bias)}}; }, leaves, {.full = true}));
+    }
+  }
+}
+
+TEST(OpGradients, AddResized) {
+  for (const auto& wanted : kWanted) {
+    SCOPED_TRACE(fmt::format("{}", fmt::join(wanted, ", ")));
+    for (const auto& size : {std::vector<int64_t>{3, 2}, {6, 4}, {7, 3}}) {
+      const auto onto = test::randn({2, 2, 6, 4}, 9), x = test::randn({2, 2, size[0], size[1]}, 10);
+      const auto leaves = wanted_leaves({onto, x}, wanted);
+      const auto function = [&] { return test::TensorMap{{"sum", add_resized(onto, x)}}; };
+      EXPECT_TRUE(test::gradcheck(function, leaves, {.full = true}));
     }
   }
 }

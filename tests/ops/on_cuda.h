@@ -19,6 +19,7 @@ struct OpCase {
   Op op;
   std::vector<at::Tensor> inputs;  ///< float64; rounded first, so that all runs take the same values
   std::vector<bool> is_map;        ///< of each input: a map, of the case's type; else a parameter, float32
+  std::vector<bool> wanted = {};   ///< of each input: whether its gradient is; empty: all are
 };
 
 /// Outputs, then gradients of the inputs for upstream gradients that are a function of the place alone; float64.
@@ -26,7 +27,8 @@ inline test::TensorMap run_op(const OpCase& which, at::ScalarType type, c10::Dev
   std::vector<at::Tensor> inputs;
   for (std::size_t i = 0; i < which.inputs.size(); ++i) {
     const auto rounded = which.is_map[i] ? which.inputs[i].to(type) : which.inputs[i].to(at::kFloat);
-    inputs.push_back((device.is_cpu() ? rounded.to(at::kDouble) : rounded.to(device)).detach().requires_grad_());
+    inputs.push_back((device.is_cpu() ? rounded.to(at::kDouble) : rounded.to(device)).detach());
+    inputs.back().set_requires_grad(which.wanted.empty() || which.wanted[i]);
   }
   const auto outputs = which.op(inputs);
   at::Tensor sum;
@@ -39,10 +41,15 @@ inline test::TensorMap run_op(const OpCase& which, at::ScalarType type, c10::Dev
   }
   sum.backward();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    results["gradient " + std::to_string(i)] = inputs[i].grad().to(at::kCPU, at::kDouble);
+    EXPECT_EQ(inputs[i].grad().defined(), inputs[i].requires_grad()) << "input " << i;
+    if (inputs[i].grad().defined())
+      results["gradient " + std::to_string(i)] = inputs[i].grad().to(at::kCPU, at::kDouble);
   }
   return results;
 }
+
+/// Of an op of two inputs: either gradient alone.
+inline const std::vector<std::vector<bool>> kOneWanted = {{true, false}, {false, true}};
 
 /// Deviations relative to each result's largest value: at most 1e-5 of float32 and 1e-2 of bfloat16, whose outputs are
 /// rounded to 8 bits.

@@ -30,10 +30,10 @@ TEST_P(ResizeGpu, ASumAsOnTheCpu) {
       return std::vector{add_resized(in[0].contiguous(format), in[1].contiguous(format))};
     };
     for (const int64_t channels : {1, 6, 24}) {
-      expect_as_on_cpu(
-          {op,
-           {test::randn({2, channels, to_height, to_width}, 4), test::randn({2, channels, height, width}, 5)},
-           {true, true}});
+      const std::vector inputs{test::randn({2, channels, to_height, to_width}, 4),
+                               test::randn({2, channels, height, width}, 5)};
+      expect_as_on_cpu({op, inputs, {true, true}});
+      for (const auto& wanted : kOneWanted) expect_as_on_cpu({op, inputs, {true, true}, wanted});
     }
   }
 }

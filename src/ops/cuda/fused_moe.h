@@ -6,8 +6,6 @@
 // the real work leave at once.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstddef>
 #include <cstdint>
 

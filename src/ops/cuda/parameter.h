@@ -3,14 +3,13 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
+
+#include "groups.h"
+
 namespace codmoe::ops::cuda {
 
 constexpr int kMaxParameters = 128;  ///< tensors of one list
-
-/// A dimension that lies in groups of `given` values, of which the kernels see each widened to `width`, by zeros.
-struct Groups {
-  int given = 1, width = 1;
-};
 
 /// Where the tensor has what the kernels see at `index`, or -1 for a zero.
 __host__ __device__ constexpr int given_index(const Groups& groups, int index) {
@@ -23,15 +22,16 @@ __host__ __device__ constexpr int given_index(const Groups& groups, int index) {
 struct Parameter {
   const void* value = nullptr;
   void* gradient = nullptr;  ///< written whole by the backward, in the same strides and type
-  int out = 0, in = 1, taps = 1;
-  Groups out_groups, in_groups;
   int out_stride = 1, in_stride = 1, tap_stride = 1;
-  bool bfloat16 = false;
-  bool vector = true;  ///< packed as float [taps, out]: vectors and depthwise filters of training
   int packed = 0;    ///< elements into TrainingMemory::weights, of vectors floats into ::vectors; or into PackList::to
   int reversed = 0;  ///< weights: of [in, taps, out]; depthwise filters: of [mirrored taps, out]; -1: not copied so
   int first_tile = 0;  ///< of the copying, where this parameter's tiles begin
+  int16_t out = 0, in = 1, taps = 1;
+  Groups out_groups, in_groups;
+  bool bfloat16 = false;
+  bool vector = true;  ///< packed as float [taps, out]: vectors and depthwise filters of training
 };
+static_assert(sizeof(Parameter) <= 56, "kMaxParameters of them are copied with every launch of a training kernel");
 
 constexpr int kPackSide = 32;  ///< a tile of the copying is 32 filters times 32 channels of one tap
 

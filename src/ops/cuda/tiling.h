@@ -1,6 +1,8 @@
 // How the kernels divide their work: what host and device must agree on.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include "fused_moe.h"
 
 namespace codmoe::ops::cuda {

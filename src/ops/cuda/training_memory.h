@@ -1,6 +1,8 @@
 // Where training keeps what it computes. `saved` lives from the forward to its backward, `work` during one of them.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cstddef>
 #include <cstdint>
 
