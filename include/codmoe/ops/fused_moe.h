@@ -63,8 +63,8 @@ struct FusedResult {
 
 /// Why `fused_moe` cannot take this input, or nothing: it wants a CUDA device of compute capability 8.0 or later with
 /// 110 KiB of shared memory a block (8.0 and 9.0 have it), float32 or bfloat16, C a multiple of 8 up to 512, and at
-/// most 8 experts. The kernels compute with multiples of 32 channels; where C is none, x is copied and experts'
-/// branches must be equally wide.
+/// most 8 experts, whose weights have at most 32767 filters, channels or taps. The kernels compute with multiples of 32
+/// channels; where C is none, x is copied and experts' branches must be equally wide.
 std::string fused_moe_refusal(const at::Tensor& x_bchw, const std::vector<FusedExpert>& experts);
 
 /// Evaluation only: no gradients, norms by their running statistics. Products are formed in bfloat16 for bfloat16 x;
