@@ -69,7 +69,8 @@ class SwinAttention : public torch::nn::Module {
   at::Tensor attend(const at::Tensor& q_whnd, const at::Tensor& k_whnd, const at::Tensor& v_whnd,
                     const at::Tensor& bias) const {
     if (!is_training() || !q_whnd.is_cpu()) return at::scaled_dot_product_attention(q_whnd, k_whnd, v_whnd, bias);
-    return std::get<0>(at::_scaled_dot_product_attention_math(q_whnd, k_whnd, v_whnd, bias));
+    const auto typed_bias = bias.to(q_whnd.scalar_type());  // as autocast does above
+    return std::get<0>(at::_scaled_dot_product_attention_math(q_whnd, k_whnd, v_whnd, typed_bias));
   }
 
   torch::nn::Linear qkv_, proj_;
