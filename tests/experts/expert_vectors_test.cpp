@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <stdexcept>
 
 #include "codmoe/experts/registry.h"
 #include "codmoe/nn/weights.h"
