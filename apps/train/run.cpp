@@ -51,7 +51,10 @@ void train_once(const engine::TrainOptions& options, const fs::path& folder, con
   if (ranks.leads()) core::write_file_atomically(folder / "config.yaml", config::dump(options));
   trainer.run();
   const auto& progress = trainer.progress();
-  if (progress.best_step < 0) return;
+  if (progress.best_step < 0) {
+    spdlog::info("done: {} steps; the weights are in {}", progress.step, (folder / "checkpoints/last").string());
+    return;
+  }
   spdlog::info("done: best validation {} {:.4f} at step {}", progress.best_metric, progress.best_score,
                progress.best_step);
 }

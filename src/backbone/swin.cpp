@@ -59,11 +59,20 @@ class SwinAttention : public torch::nn::Module {
         qkv_wn3hd.unbind(2);  // before the transposes, so that gradients are stacked where they belong
     const auto q_whnd = qkv_wnhd[0].transpose(1, 2), k_whnd = qkv_wnhd[1].transpose(1, 2);
     const auto v_whnd = qkv_wnhd[2].transpose(1, 2);
-    const auto y_whnd = at::scaled_dot_product_attention(q_whnd, k_whnd, v_whnd, windows.bias(table_));
+    const auto y_whnd = attend(q_whnd, k_whnd, v_whnd, windows.bias(table_));
     return windows.join(apply_linear(proj_, y_whnd.transpose(1, 2).flatten(2)));
   }
 
  private:
+  /// On the CPU LibTorch takes another kernel where no gradient of the bias is asked for, as in the first pass of a
+  /// stage that is computed again (nn/checkpoint.h): training must not depend on that.
+  at::Tensor attend(const at::Tensor& q_whnd, const at::Tensor& k_whnd, const at::Tensor& v_whnd,
+                    const at::Tensor& bias) const {
+    if (!is_training() || !q_whnd.is_cpu()) return at::scaled_dot_product_attention(q_whnd, k_whnd, v_whnd, bias);
+    const auto typed_bias = bias.to(q_whnd.scalar_type());  // as autocast does above
+    return std::get<0>(at::_scaled_dot_product_attention_math(q_whnd, k_whnd, v_whnd, typed_bias));
+  }
+
   torch::nn::Linear qkv_, proj_;
   at::Tensor table_;
 };

@@ -208,7 +208,7 @@ fs::path find_checkpoint(const fs::path& path, bool prefer_best) {
                   path.string()));
 }
 
-fs::path best_weights(const fs::path& step_folder) {
+fs::path step_weights(const fs::path& step_folder) {
   const auto average = step_folder / kAverageFile;
   return fs::exists(average) ? average : step_folder / "model.safetensors";
 }

@@ -13,7 +13,7 @@ std::string export_backbone(const std::filesystem::path& step_folder, const std:
   core::read_options(read_state(step_folder).config, {{"", {(step_folder / "state.json").string(), {}}}}, options);
   const auto& name = options.model.backbone.name;
   const auto backbone = backbone::make_backbone({.name = name});
-  const auto file = best_weights(step_folder);
+  const auto file = step_weights(step_folder);
   core::TensorMap tensors;
   for (const auto& [key, tensor] : core::load_safetensors(file).tensors) {
     if (key.starts_with(prefix)) tensors[key.substr(prefix.size())] = tensor;

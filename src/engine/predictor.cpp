@@ -188,7 +188,7 @@ Predictor load_predictor(const fs::path& step_folder, c10::Device device, const 
   core::read_options(read_state(step_folder).config, {{"", {(step_folder / "state.json").string(), {}}}}, options);
   options.model.backbone.weights.clear();  // the checkpoint holds them
   model::Detector model(options.model);
-  const auto file = best_weights(step_folder);
+  const auto file = step_weights(step_folder);
   if (file.filename() != "model.safetensors") spdlog::info("the weights are those of {}", file.string());
   nn::load_state(*model, core::load_safetensors(file).tensors, {.source = file.string()});
   model->to(device);

@@ -91,7 +91,8 @@ std::vector<tfevents::Image> Validator::pictures(Predictor& predictor) {
 core::Json logged_scores(const Scores& scores, const EngineOptions& engine) {
   auto logged = core::Json::object();
   for (const auto& column : metrics::columns()) {
-    if (column.headline || column.name == engine.best) logged[column.name] = scores.at(column.name);
+    if (!column.headline && column.name != engine.best) continue;
+    if (const auto score = scores.find(column.name); score != scores.end()) logged[column.name] = score->second;
   }
   return logged;
 }

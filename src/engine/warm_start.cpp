@@ -11,7 +11,7 @@ namespace {
 
 std::filesystem::path weights_file(const std::filesystem::path& checkpoint) {
   if (std::filesystem::is_regular_file(checkpoint)) return checkpoint;
-  return best_weights(find_checkpoint(checkpoint, /*prefer_best=*/true));
+  return step_weights(find_checkpoint(checkpoint, /*prefer_best=*/true));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "codmoe/backbone/pvt_v2.h"
 #include "codmoe/backbone/registry.h"
 #include "codmoe/backbone/resnet.h"
+#include "codmoe/backbone/swin.h"
 #include "codmoe/backbone/tiny.h"
 #include "codmoe/core/memory_meter.h"
 #include "codmoe/core/options.h"
@@ -33,32 +34,42 @@ std::vector<nn::DropPathImpl*> drop_paths(const Backbone& backbone) {
   return found;
 }
 
-/// A member of each family, smaller than those of the registry, with the formula's weights.
+/// A member of each family, smaller than those of the registry.
+const std::map<std::string, std::function<std::shared_ptr<Backbone>()>> kFamilies{
+    {"EfficientNetLite",
+     [] { return std::make_shared<EfficientNetLite>(EfficientNetLiteOptions{.width = 0.25, .depth = 0.5}); }},
+    {"ResNet",
+     [] {
+       return std::make_shared<ResNet>(ResNetOptions{.depths = {1, 2, 1, 1}});
+     }},
+    {"PvtV2",
+     [] {
+       return std::make_shared<PvtV2>(PvtV2Options{.channels = {8, 16, 40, 64}});
+     }},
+    {"EdgeNeXt",
+     [] {
+       return std::make_shared<EdgeNeXt>(
+           EdgeNeXtOptions{.depths = {2, 2, 3, 2}, .channels = {16, 32, 48, 64}, .heads = 4});
+     }},
+    {"ConvNeXt",
+     [] {
+       return std::make_shared<ConvNeXt>(ConvNeXtOptions{.depths = {1, 2, 3, 1}, .channels = {16, 32, 48, 64}});
+     }},
+    {"Tiny", [] { return std::make_shared<Tiny>(); }},
+    {"Swin", [] {
+       return std::make_shared<Swin>(SwinOptions{.depths = {1, 2, 2, 1}, .channels = {32, 64, 96, 128}});
+     }}};
+
+std::vector<std::string> families() {
+  std::vector<std::string> names;
+  for (const auto& [name, make] : kFamilies) names.push_back(name);
+  return names;
+}
+
+/// With the formula's weights.
 std::shared_ptr<Backbone> make_small(const std::string& family, double drop_path = 0.0,
                                      const std::vector<int64_t>& checkpoint = {}) {
-  using Factory = std::function<std::shared_ptr<Backbone>()>;
-  const std::map<std::string, Factory> factories{
-      {"EfficientNetLite",
-       [] { return std::make_shared<EfficientNetLite>(EfficientNetLiteOptions{.width = 0.25, .depth = 0.5}); }},
-      {"ResNet",
-       [] {
-         return std::make_shared<ResNet>(ResNetOptions{.depths = {1, 2, 1, 1}});
-       }},
-      {"PvtV2",
-       [] {
-         return std::make_shared<PvtV2>(PvtV2Options{.channels = {8, 16, 40, 64}});
-       }},
-      {"EdgeNeXt",
-       [] {
-         return std::make_shared<EdgeNeXt>(
-             EdgeNeXtOptions{.depths = {2, 2, 3, 2}, .channels = {16, 32, 48, 64}, .heads = 4});
-       }},
-      {"ConvNeXt",
-       [] {
-         return std::make_shared<ConvNeXt>(ConvNeXtOptions{.depths = {1, 2, 3, 1}, .channels = {16, 32, 48, 64}});
-       }},
-      {"Tiny", [] { return std::make_shared<Tiny>(); }}};
-  auto backbone = factories.at(family)();
+  auto backbone = kFamilies.at(family)();
   testing::fill_module(*backbone);
   backbone->set_drop_path(drop_path);
   backbone->set_checkpoint(checkpoint);
@@ -209,8 +220,7 @@ TEST_P(StagesTest, StochasticDepthIsOfTrainingAlone) {
   EXPECT_TRUE(deep->forward(some_images()).back().equal(plain->forward(some_images()).back()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, StagesTest,
-                         ::testing::Values("EfficientNetLite", "ResNet", "PvtV2", "EdgeNeXt", "ConvNeXt", "Tiny"),
+INSTANTIATE_TEST_SUITE_P(Families, StagesTest, ::testing::ValuesIn(families()),
                          [](const auto& family) { return family.param; });
 
 /// timm 1.0.31, create_model(name, drop_path_rate=0.2): blocks, and the rates of the second and the last.

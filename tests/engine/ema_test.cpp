@@ -90,7 +90,7 @@ TEST_F(EmaRun, SavesValidatesAndPredictsByTheAverage) {
   const auto average = core::load_safetensors(step / "ema.safetensors").tensors;
   EXPECT_EQ(average.size(), weights.size());
   EXPECT_FALSE(average.at("decoder.head.0.weight").equal(weights.at("decoder.head.0.weight")));
-  EXPECT_EQ(best_weights(step), step / "ema.safetensors");
+  EXPECT_EQ(step_weights(step), step / "ema.safetensors");
 
   const auto score = [&] {
     auto predictor = load_predictor(step, c10::kCPU);

@@ -54,6 +54,13 @@ TEST_F(ValidatorTest, NetworkScoresAreThoseOfScoreImageAtItsSize) {
   EXPECT_GT(std::abs(scores().at("MAE") - found.at("MAE")), 1e-4) << "both resolutions give the same";
 }
 
+// metrics::BatchScores need not know every score that a table shows.
+TEST_F(ValidatorTest, ScoresThatWereNotComputedAreNotLogged) {
+  const Scores some{{"MAE", 0.25}, {"IoU", 0.5}, {"maxdice", 0.75}, {"maxiou", 1.0}};
+  const core::Json expected{{"MAE", 0.25}, {"IoU", 0.5}, {"maxdice", 0.75}};
+  EXPECT_EQ(logged_scores(some, {.best = "maxdice"}), expected);
+}
+
 TEST_F(ValidatorTest, OriginalScoresAreThoseOfAnEvaluation) {
   options_.engine.val_resolution = ValResolution::original;
   auto predictor = make_predictor();

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <stdexcept>
+
 #include "codmoe/experts/registry.h"
 #include "codmoe/nn/weights.h"
 #include "support/tensors.h"
@@ -29,6 +32,8 @@ constexpr Mode kModes[] = {{"batch_train", 10, nn::NormKind::batch, true},
 struct Case {
   Case(const std::string& name, const Mode& mode) {
     const auto file = fmt::format("{}/tests/experts/data/{}_c{}.safetensors", CODMOE_SOURCE_DIR, name, mode.dim);
+    if (!std::filesystem::exists(file))
+      throw std::runtime_error(file + " is not there: make_expert_vectors.py writes it");
     const auto tensors = core::load_safetensors(file).tensors;
     expected = test::with_prefix(tensors, std::string(mode.name) + ".");
     x = tensors.at("input").to(at::kDouble);
@@ -48,7 +53,7 @@ struct Case {
   ExpertPtr expert;
 };
 
-class ExpertVectors : public testing::TestWithParam<const char*> {};
+class ExpertVectors : public testing::TestWithParam<std::string> {};
 
 TEST_P(ExpertVectors, ForwardAndBackwardAgree) {
   for (const auto& mode : kModes) {
@@ -95,9 +100,8 @@ TEST_P(ExpertVectors, MaskedSamplesAreAsAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ExpertVectors,
-                         testing::Values("texture", "frequency", "edge", "contrast", "attention", "hybrid"),
-                         [](const auto& which) { return std::string(which.param); });
+INSTANTIATE_TEST_SUITE_P(All, ExpertVectors, testing::ValuesIn(expert_names()),
+                         [](const auto& which) { return which.param; });
 
 }  // namespace
 }  // namespace codmoe::experts

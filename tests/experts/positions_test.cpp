@@ -33,7 +33,7 @@ Outcome run(Expert& expert, const at::Tensor& x_bchw, const at::Tensor& position
   return {y.detach(), gradients};
 }
 
-class ForwardAt : public testing::TestWithParam<const char*> {};
+class ForwardAt : public testing::TestWithParam<std::string> {};
 
 TEST_P(ForwardAt, EqualsForward) {
   const auto positions = at::tensor({0, 3, 7, 11, 12, 30, 31, 59, 3}, at::kLong);  // of 2 * 5 * 6
@@ -53,9 +53,8 @@ TEST_P(ForwardAt, EqualsForward) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ForwardAt,
-                         testing::Values("texture", "frequency", "edge", "contrast", "attention", "hybrid"),
-                         [](const auto& which) { return std::string(which.param); });
+INSTANTIATE_TEST_SUITE_P(All, ForwardAt, testing::ValuesIn(expert_names()),
+                         [](const auto& which) { return which.param; });
 
 TEST(SavesAtPositions, WhereNoStatisticFollows) {
   const auto saves = [](const char* name, nn::NormKind norm, bool training) {

@@ -77,6 +77,14 @@ TEST_F(TrainProgram, SeedsGiveMeanAndDeviationAndAreResumed) {
   EXPECT_EQ(train("--seeds 1,1 --output " + path("x")).exit_code, 2);
 }
 
+TEST_F(TrainProgram, WithoutValidationItEndsWithTheFolderOfItsWeights) {
+  const auto result = train("--set data.val.dir= --output " + path("run"));
+  EXPECT_EQ(result.exit_code, 0) << result.output;
+  const auto said = "done: 1 steps; the weights are in " + (folder_ / "run/checkpoints/last").string() + "\n";
+  EXPECT_TRUE(result.output.ends_with(said)) << result.output;
+  EXPECT_TRUE(fs::exists(folder_ / "run/checkpoints/last/model.safetensors"));
+}
+
 TEST_F(TrainProgram, BeginsWithOtherWeights) {
   const auto first = "\"" + (folder_ / "it's one").string() + "\"";
   ASSERT_EQ(train("--output " + first).exit_code, 0);

@@ -109,7 +109,7 @@ TEST_F(Formats, CsvHasALineForEachImage) {
   write_csv(dir_ / "scores.csv", {&evaluation, 1});
   const auto rows = lines(core::read_file(dir_ / "scores.csv"));
   ASSERT_EQ(rows.size(), 4U);
-  EXPECT_TRUE(rows[0].starts_with("run,dataset,name,height,width,foreground,Smeasure,wFmeasure,MAE,adpEm")) << rows[0];
+  EXPECT_TRUE(rows[0].starts_with("run,dataset,name,height,width,foreground,Smeasure,wFmeasure,MAE,")) << rows[0];
   EXPECT_FALSE(contains(rows[0], "overall"));  // pooled over images
   EXPECT_TRUE(rows[1].starts_with("swift,CAMO,one,40,50,400,")) << rows[1];
   EXPECT_TRUE(rows[2].starts_with("swift,CAMO,\"two, \"\"quoted\"\"\",40,50,400,")) << rows[2];

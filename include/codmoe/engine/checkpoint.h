@@ -71,8 +71,8 @@ struct SavedState {
 /// is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path, bool prefer_best);
 
-/// The weights to use a checkpoint by: ema.safetensors where it has one, else model.safetensors.
-std::filesystem::path best_weights(const std::filesystem::path& step_folder);
+/// The weights to use a step by: ema.safetensors where it has one, else model.safetensors.
+std::filesystem::path step_weights(const std::filesystem::path& step_folder);
 
 /// Whether anything was saved in a run folder.
 bool has_checkpoint(const std::filesystem::path& run_folder);

@@ -46,7 +46,8 @@ class Validator {
   std::unique_ptr<PredictionImages> images_;
 };
 
-/// What the log says of a validation: the scores that a table shows, and the one that the best is chosen by.
+/// What the log says of a validation: of the scores that it brought those that a table shows, and the one that the best
+/// is chosen by.
 core::Json logged_scores(const Scores& scores, const EngineOptions& engine);
 
 }  // namespace codmoe::engine

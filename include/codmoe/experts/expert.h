@@ -32,8 +32,8 @@ class Expert : public torch::nn::Module {
   /// neighbourhood or statistic is then done at the wanted positions alone.
   virtual bool saves_at_positions() const { return false; }
 
-  /// Its convolutions as data. An expert without a description has no FLOP count and runs under dispatch `batched`,
-  /// `dense` and `sequential`.
+  /// Its convolutions as data. Where an expert has none, codmoe-bench says no FLOPs of its pools, and they run under
+  /// dispatch `batched`, `dense` and `sequential` alone.
   virtual std::optional<ExpertDescription> describe() const { return std::nullopt; }
 };
 
