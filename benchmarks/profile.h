@@ -9,9 +9,10 @@
 
 namespace codmoe::bench {
 
-/// Runs `call` once to warm up and `repeats` times under LibTorch's profiler, writes a Chrome trace to `file`, and
-/// returns a table: the share of the time in which the GPU was busy, and each kernel's count and time a call, longest
-/// first. @throws core::Error where no kernel was seen.
+/// Runs `call` once to warm up and some times under LibTorch's profiler, writes a Chrome trace of these to `file`, and
+/// returns a table of the last `repeats`: the share of the time in which the GPU was busy, and each kernel's count and
+/// time a call, longest first; a kernel that overlaps one before counts from that one's end. Each call must queue the
+/// same kernels. @throws core::Error where no kernel was seen.
 std::string profile_kernels(const std::function<void()>& call, const c10::Device& device, int repeats,
                             const std::filesystem::path& file);
 

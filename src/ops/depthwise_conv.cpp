@@ -90,6 +90,7 @@ bool takes_kernel(const at::Tensor& x_bchw, const at::Tensor& weight, int64_t st
                           x_bchw.size(3) + border.left + border.right >= kernel && x_bchw.numel() > 0;
   return x_bchw.is_cuda() && is_kernel_type(product_type(x_bchw)) && (kernel == 3 || kernel == 5) &&
          (stride == 1 || stride == 2) && x_bchw.size(1) % 8 == 0 && has_output &&
+         x_bchw.size(1) * x_bchw.size(3) <= std::numeric_limits<int32_t>::max() &&
          x_bchw.numel() / x_bchw.size(1) <= std::numeric_limits<int32_t>::max() / 4 &&
          x_bchw.is_contiguous(at::MemoryFormat::ChannelsLast);
 }

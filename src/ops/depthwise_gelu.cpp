@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "codmoe/ops/linear.h"
 
 #ifdef CODMOE_CUDA
@@ -91,9 +93,10 @@ at::Tensor depthwise_gelu(const at::Tensor& x_bhwc, const at::Tensor& x_bias_c, 
               "depthwise_gelu: everything must be on ", x_bhwc.device());
 #ifdef CODMOE_CUDA
   const auto type = product_type(x_bhwc);
-  if (x_bhwc.is_cuda() && is_kernel_type(type) && channels % 8 == 0 && x_bhwc.numel() > 0) {
+  if (x_bhwc.is_cuda() && is_kernel_type(type) && channels % 8 == 0 && x_bhwc.numel() > 0 &&
+      channels * x_bhwc.size(2) <= std::numeric_limits<int32_t>::max()) {
     const auto x = aligned(x_bhwc.to(type)), weight = state.weight.to(at::kFloat).contiguous();
-    const auto x_bias = x_bias_c.to(at::kFloat), bias = state.bias.to(at::kFloat);
+    const auto x_bias = aligned(x_bias_c.to(at::kFloat)), bias = aligned(state.bias.to(at::kFloat));
     const bool keep = torch::autograd::compute_requires_grad(x, x_bias, weight, bias);
     return DepthwiseGelu::apply(x, x_bias, weight, bias, keep);
   }

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 #include <torch/nn/modules/conv.h>
 
+#include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "codmoe/core/seed.h"
 #include "codmoe/engine/narrow_weights.h"
 #include "codmoe/engine/precision.h"
+#include "codmoe/model/detector.h"
 #include "support/tensors.h"
 
 namespace codmoe::engine::testing {

@@ -41,7 +41,8 @@ double typical(const core::TensorMap& actual, const core::TensorMap& expected) {
 }
 
 /// Two roundings of a TF32 operand. For some shapes cuDNN forms no product in TF32, and eager is no measure. Deviations
-/// are relative to a tensor's largest value, which of a few channels is about half as large.
+/// are relative to a tensor's largest value, which of a few channels is smaller beside the typical one (1.26e-3 seen of
+/// 8).
 double tf32_rounding(int64_t channels) { return channels < 32 ? 2.0 / 1024 : 1.0 / 1024; }
 
 void expect_exact(FusedPair& pair, const at::Tensor& x, const Kind& kind, uint64_t seed) {

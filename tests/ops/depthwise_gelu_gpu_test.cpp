@@ -1,7 +1,5 @@
 #include "codmoe/ops/depthwise_gelu.h"
 
-#include <tuple>
-
 #include "ops/on_cuda.h"
 
 namespace codmoe::ops {
@@ -33,13 +31,13 @@ TEST(DepthwiseGeluMisalignedGpu, AsOnTheCpu) {
   const std::vector<int64_t> shape{2, 9, 7, 64};
   const auto count = c10::multiply_integers(shape);
   const auto op = [&](const std::vector<at::Tensor>& in) {
-    const auto& [flat, bias] = std::tie(in[0], in[1]);
-    const auto y = depthwise_gelu(flat.narrow(0, 1, count).view(shape), bias, {in[2], in[3]});
+    const auto x_bhwc = in[0].narrow(0, 1, count).view(shape);
+    const auto y = depthwise_gelu(x_bhwc, in[1].slice(0, 1, 128, 2), {in[2], in[3].narrow(0, 1, 64)});
     return std::vector{at::cat({at::zeros({1}, y.options()), y.flatten()})};  // so that y's gradient is misaligned too
   };
   expect_as_on_cpu(
       {op,
-       {test::randn({count + 1}, 1), test::randn({64}, 2), test::randn({64, 1, 3, 3}, 3), test::randn({64}, 4)},
+       {test::randn({count + 1}, 1), test::randn({128}, 2), test::randn({64, 1, 3, 3}, 3), test::randn({65}, 4)},
        {true, false, false, false}});
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr int kAhead = 1;  ///< rows of results that are on their way, with their inputs
 constexpr int kMostRows = 16;
-constexpr int kProcessors = 132;  ///< of the H100
 template <class T>
 constexpr int blocks_per_processor(int kernel) {
   return (kernel == 3 ? 24 : 12) / kUnitWarps<T>;

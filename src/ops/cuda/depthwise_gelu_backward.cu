@@ -7,8 +7,7 @@ namespace codmoe::ops::cuda {
 
 namespace {
 
-constexpr int kAhead = 2;         ///< rows on their way
-constexpr int kProcessors = 132;  ///< of the H100
+constexpr int kAhead = 2;  ///< rows on their way
 template <class T>
 constexpr int kBlocksPerProcessor = 12 / kUnitWarps<T>;
 
@@ -50,14 +49,14 @@ class StripBack {
         row_step_(extent.width * extent.channels),
         to_(maps.grad_x + place.offset(extent, place.row - 2, place.column)) {}
 
-  /// `rows`: those of the longest strip, through which all lanes go.
+  /// `rows`: those of the longest strip, through which all lanes go. Results a row outside the strip have gradients for
+  /// its inputs too.
   __device__ void run(int rows, const Taps& taps, GradientSums& sums) {
     __syncwarp();  // all lanes have read the last strip's rows
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) ask(i == 0 ? 3 : 1);
     const float2 zero{0.0F, 0.0F};
     ThreeRows results(zero);  // gradients of x's rows above, at and below the row at work
-                              // Results a row outside the strip have gradients for its inputs.
 #pragma unroll 1
     for (int row = -1; row <= rows; ++row) {
       wait_for_copies<kAhead - 1>();

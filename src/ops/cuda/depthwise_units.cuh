@@ -17,8 +17,9 @@ constexpr int kUnitChannels = 8;
 constexpr int kUnitLanes = kUnitChannels / 2;
 constexpr int kWarpUnits = 32 / kUnitLanes;
 constexpr int kUnitColumns = 4;
+constexpr int kProcessors = 132;  ///< of the H100
 
-/// A map of maps, channels last.
+/// The size of one image's map, channels last.
 struct Extent {
   int height, width, channels;
 
