@@ -41,7 +41,7 @@ class KindTest : public testing::TestWithParam<Kind> {
 
 /// Channels that the kernels widen: the smallest, and those of EfficientNet-Lite0, 2 and 3 and of EdgeNeXt-Small at
 /// stride 32.
-constexpr std::array<int64_t, 6> kWidenedChannels{8, 24, 112, 120, 136, 304};
+constexpr std::array<int64_t, 7> kWidenedChannels{8, 24, 40, 112, 120, 136, 304};
 
 /// Leaves NaN in the memory that the next tensors get.
 inline void poison() {

@@ -7,8 +7,7 @@ namespace codmoe::ops {
 
 /// x [B, C, H, W] resized to height and width, corners not aligned (the convention of PyTorch and OpenCV), in x's dtype
 /// and memory format; x itself where the size is the same. On CUDA the gradient is gathered, not scattered: faster, and
-/// the same on every run. @throws c10::Error for another rank or an empty
-/// result; on CUDA for a second derivative.
+/// the same on every run. @throws c10::Error for another rank or an empty result; on CUDA for a second derivative.
 at::Tensor resize_bilinear(const at::Tensor& x_bchw, int64_t height, int64_t width);
 
 /// onto + x resized to its size, both [B, C, ...] of one dtype. On CUDA one kernel in channels last, whose sum is

@@ -35,10 +35,8 @@ __global__ void __launch_bounds__(32 * kUnitWarps<T>)
   constexpr int kInputs = (kUnitColumns - 1) * kStride + kKernel;
   using Rows = RowRing<T, kInputs, kKernel + kAhead<kStride> * kStride>;
   __shared__ typename Rows::Slots slots[kUnitWarps<T>];
-  const int64_t number =
-      (static_cast<int64_t>(blockIdx.x) * kUnitWarps<T> + warp_of()) * kWarpUnits + lane_of() / kUnitLanes;
   const Extent& out = strips.extent;
-  const Place place(strips, static_cast<int>(number % out.units()), number / out.units());
+  const Place place = place_of_lane<T>(strips);
   const int first = place.row * kStride - conv.top;
   Rows rows(x, in, place, first, place.column * kStride - conv.left,
             min(in.height, first + (place.rows - 1) * kStride + kKernel), slots[warp_of()]);
@@ -82,10 +80,8 @@ template <class T, int kKernel, int kStride, bool kMirrored>
 cudaError_t launch(const DepthwiseConv& conv, const Extent& in, const Extent& out, const void* x, void* y,
                    cudaStream_t stream) {
   const Strips strips(out, conv.batch, kMostRows);
-  constexpr int together = kUnitWarps<T> * kWarpUnits;
-  const auto blocks = static_cast<unsigned>((strips.count * out.units() + together - 1) / together);
-  convolve_kernel<T, kKernel, kStride, kMirrored>
-      <<<blocks, 32 * kUnitWarps<T>, 0, stream>>>(conv, in, strips, static_cast<const T*>(x), static_cast<T*>(y));
+  convolve_kernel<T, kKernel, kStride, kMirrored><<<blocks_of<T>(strips), 32 * kUnitWarps<T>, 0, stream>>>(
+      conv, in, strips, static_cast<const T*>(x), static_cast<T*>(y));
   return cudaGetLastError();
 }
 

@@ -39,10 +39,8 @@ __global__ void __launch_bounds__(32 * kUnitWarps<T>)
     forward_kernel(const DepthwiseGelu conv, const Strips strips, T* y, T* slope) {
   using Rows = RowRing<T, kGeluInputs, 1 + kAhead>;
   __shared__ typename Rows::Slots slots[kUnitWarps<T>];
-  const int64_t number =
-      (static_cast<int64_t>(blockIdx.x) * kUnitWarps<T> + warp_of()) * kWarpUnits + lane_of() / kUnitLanes;
   const Extent& extent = strips.extent;
-  const Place place(strips, static_cast<int>(number % extent.units()), number / extent.units());
+  const Place place = place_of_lane<T>(strips);
   Rows rows(static_cast<const T*>(conv.x), extent, place, place.row - 1, place.column - 1,
             min(extent.height, place.row + place.rows + 1), slots[warp_of()]);
 #pragma unroll
@@ -75,10 +73,8 @@ __global__ void __launch_bounds__(32 * kUnitWarps<T>)
 template <class T>
 cudaError_t launch(const DepthwiseGelu& conv, void* y, void* slope, cudaStream_t stream) {
   const auto strips = strips_of(conv);
-  constexpr int together = kUnitWarps<T> * kWarpUnits;
-  const auto blocks = static_cast<unsigned>((strips.count * strips.extent.units() + together - 1) / together);
-  forward_kernel<T>
-      <<<blocks, 32 * kUnitWarps<T>, 0, stream>>>(conv, strips, static_cast<T*>(y), static_cast<T*>(slope));
+  forward_kernel<T><<<blocks_of<T>(strips), 32 * kUnitWarps<T>, 0, stream>>>(conv, strips, static_cast<T*>(y),
+                                                                             static_cast<T*>(slope));
   return cudaGetLastError();
 }
 

@@ -130,6 +130,20 @@ class RowRing {
 template <class T>
 constexpr int kUnitWarps = sizeof(T) == 2 ? 4 : 2;
 
+/// Where every unit of every strip has lanes of its own.
+template <class T>
+__device__ Place place_of_lane(const Strips& strips) {
+  const int64_t number =
+      (static_cast<int64_t>(blockIdx.x) * kUnitWarps<T> + warp_of()) * kWarpUnits + lane_of() / kUnitLanes;
+  const int units = strips.extent.units();
+  return {strips, static_cast<int>(number % units), number / units};
+}
+template <class T>
+unsigned blocks_of(const Strips& strips) {
+  constexpr int together = kUnitWarps<T> * kWarpUnits;
+  return static_cast<unsigned>((strips.count * strips.extent.units() + together - 1) / together);
+}
+
 /// How strips are shared out where sums over all of them are wanted: a group of four lanes keeps its unit, and takes
 /// every `step`th strip of it.
 template <class T>
